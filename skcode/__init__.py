@@ -1,0 +1,18 @@
+"""Sparse coding under superposition, at home in scikit-learn."""
+
+from . import datasets, metrics, solvers
+from ._version import __version__
+from .autoencoder import SparseAutoencoder
+from .coding import FISTACoder, OracleCoder
+from .dictionary import DictionaryLearner
+
+__all__ = [
+    "DictionaryLearner",
+    "FISTACoder",
+    "OracleCoder",
+    "SparseAutoencoder",
+    "__version__",
+    "datasets",
+    "metrics",
+    "solvers",
+]

@@ -1,0 +1,196 @@
+"""What all coders share: samples in, codes out, and back."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+
+from . import solvers
+from ._validation import (
+    FLOATS,
+    StrOptions,
+    check_array,
+    check_is_fitted,
+    check_offset,
+    validate_data,
+)
+from .metrics import unexplained_variance
+from .solvers import CodingResult
+
+_PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
+
+
+class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of everything that turns samples into codes over a dictionary.
+
+    A fitted coder has ``components_`` of shape ``(n_components, n_features)``, ``offset_`` and ``mean_`` of shape
+    ``(n_features,)``; subclasses say how codes are found, in ``_encode``.
+    """
+
+    @abstractmethod
+    def _encode(self, X):
+        """Return the codes of validated, C-ordered float samples, offset included, in the dtype of ``X``."""
+
+    def transform(self, X):
+        """Return the codes of samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        codes : ndarray or CSR array of shape (n_samples, n_components)
+            In the float dtype of ``X``; CSR with ``sparse_output=True``.
+        """
+        return self._encode(self._check_samples(X))
+
+    def inverse_transform(self, X):
+        """Return the reconstruction ``codes @ components_ + offset_``.
+
+        Parameters
+        ----------
+        X : {array-like, CSR} of shape (n_samples, n_components)
+            Codes.
+
+        Returns
+        -------
+        samples : ndarray of shape (n_samples, n_features)
+            In the float dtype of the codes.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, accept_sparse="csr", dtype=FLOATS, input_name="X")
+        if codes.shape[1] != self.components_.shape[0]:
+            raise ValueError(
+                f"X must hold codes over n_components={self.components_.shape[0]} components, got {codes.shape[1]}."
+            )
+        return np.asarray(codes @ self.components_.astype(codes.dtype)) + self.offset_.astype(codes.dtype)
+
+    def score(self, X, y=None):
+        """Return minus the share of variance that the codes leave unexplained; higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        score : float
+            ``-unexplained_variance(X, reconstruction, mean=mean_)``, with the mean of the training data.
+        """
+        X = self._check_samples(X)
+        return -unexplained_variance(X, self.inverse_transform(self._encode(X)), mean=self.mean_)
+
+    def _check_samples(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+
+    def _check_training_samples(self, X):
+        return validate_data(self, X, dtype=FLOATS, order="C")
+
+    @property
+    def _n_features_out(self):
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class CertifiedCoder(BaseCoder):
+    """Base of coders whose codes are the per-sample optimum of the L1 problem, each with a certificate.
+
+    Subclasses take the parameters of ``_inference_constraints`` and implement ``_inference_options``; their ``fit``
+    calls ``_center`` and sets ``components_`` and ``alpha_``.
+    """
+
+    _inference_constraints = {
+        "offset": ["array-like", StrOptions({"mean"}), None],
+        "positive": ["boolean"],
+        "solver": [StrOptions(set(solvers.SOLVERS))],
+        "sparse_output": ["boolean"],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _inference_options(self):
+        """Return the solver's ``max_iter``, ``tol`` and ``restart``."""
+
+    def codes(self, X) -> CodingResult:
+        """Return the codes of samples with what was spent on them and their certificate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        result : CodingResult
+            ``codes`` as `transform` returns them; ``n_iter`` and ``dual_gap`` (relative to ``1/2 ||x - offset||^2``)
+            of shape (n_samples,).
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once, if any sample misses ``tol`` within ``max_iter`` iterations.
+        """
+        return self._infer(self._check_samples(X))
+
+    def _encode(self, X):
+        return self._infer(X).codes
+
+    def _infer(self, X):
+        result = self._solve(X)
+        options = self._inference_options()
+        missed = result.dual_gap > options["tol"]
+        if options["tol"] > 0 and missed.any():
+            warnings.warn(
+                f"{np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "
+                f"{options['tol']:g} within {options['max_iter']} iterations; the worst gap is "
+                f"{result.dual_gap.max():.2g}. Raise the number of iterations or the tolerance.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        if self.verbose:
+            l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
+            print(
+                f"[{type(self).__name__}] {len(missed)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
+                f"iterations, worst relative gap {result.dual_gap.max():.1e}"
+            )
+        return result
+
+    def _solve(self, X):
+        return solvers.SOLVERS[self.solver](
+            self._without_offset(X),
+            self.components_,
+            self.alpha_,
+            positive=self.positive,
+            sparse_output=self.sparse_output,
+            n_jobs=self.n_jobs,
+            **self._inference_options(),
+        )
+
+    def _iterations_on_probe(self, X):
+        """Return the most iterations, at least 1, that the first training samples need."""
+        return max(1, int(self._solve(X[:_PROBE_SAMPLES]).n_iter.max()))
+
+    def _center(self, X):
+        """Set ``offset_`` and ``mean_`` from training samples and return the samples without the offset."""
+        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+        self.offset_ = check_offset(self.offset, X)
+        return self._without_offset(X)
+
+    def _without_offset(self, X):
+        return X - self.offset_.astype(X.dtype) if self.offset_.any() else X

@@ -1,0 +1,60 @@
+"""Cut work into chunks of samples, run them through joblib, and hold BLAS to one thread meanwhile."""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from joblib import Parallel, delayed
+from threadpoolctl import ThreadpoolController
+
+
+class _SingleThreadedBLAS:
+    """Context manager, reference-counted because the thread limit of a BLAS belongs to the whole process.
+
+    The first call in sets the limit, the last one out restores it, so that concurrent callers neither
+    oversubscribe the cores nor lift the limit under each other.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._limiter = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._depth == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._depth += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._limiter.restore_original_limits()
+
+
+@functools.cache
+def _controller():
+    return ThreadpoolController()  # finding the loaded libraries takes milliseconds: once is enough
+
+
+single_threaded_blas = _SingleThreadedBLAS()
+
+
+def map_chunks(function, n_samples, chunk_size, n_jobs=None):
+    """Return ``[function(slice), ...]`` over consecutive slices of ``chunk_size`` samples.
+
+    The borders do not depend on ``n_jobs``, so neither do the results. Threads are the default;
+    ``joblib.parallel_config`` selects any other backend.
+    """
+    slices = [slice(start, min(start + chunk_size, n_samples)) for start in range(0, n_samples, chunk_size)]
+    with single_threaded_blas:
+        if len(slices) == 1:
+            return [function(slices[0])]
+        return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(_guarded)(function, part) for part in slices)
+
+
+def _guarded(function, part):
+    with single_threaded_blas:  # for backends that run in another process
+        return function(part)

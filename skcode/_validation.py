@@ -1,0 +1,93 @@
+"""Validation of parameters and arrays: the only file that touches scikit-learn's private names."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
+from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+
+__all__ = [
+    "FLOATS",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_array",
+    "check_codes",
+    "check_consistent_length",
+    "check_dictionary",
+    "check_is_fitted",
+    "check_offset",
+    "check_random_state",
+    "check_true_codes",
+    "fit_context",
+    "integers_from",
+    "positive_real",
+    "real_from",
+    "validate_data",
+    "validate_params",
+]
+
+FLOATS = [np.float64, np.float32]
+
+
+def positive_real():
+    """Return the constraint of a parameter that is a finite real number above 0."""
+    return Interval(Real, 0, None, closed="neither")
+
+
+def real_from(lowest):
+    """Return the constraint of a parameter that is a finite real number, at least ``lowest``."""
+    return Interval(Real, lowest, None, closed="left")
+
+
+def integers_from(lowest):
+    """Return the constraint of a parameter that is an integer, at least ``lowest``."""
+    return Interval(Integral, lowest, None, closed="left")
+
+
+def check_dictionary(dictionary, n_features=None, name="dictionary"):
+    """Return ``dictionary`` as a fresh C-ordered float array of shape ``(n_components, n_features)``, or raise."""
+    dictionary = check_array(dictionary, dtype=FLOATS, order="C", copy=True, input_name=name)
+    if n_features is not None and dictionary.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has shape {dictionary.shape}, one atom of {dictionary.shape[1]} features per row; "
+            f"X has {n_features} features."
+        )
+    return dictionary
+
+
+def check_offset(offset, X):
+    """Return the offset to subtract from samples, shape ``(n_features,)``: zeros, a given vector, or the mean."""
+    if offset is None:
+        return np.zeros(X.shape[1], dtype=X.dtype)
+    if isinstance(offset, str):
+        return X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    offset = check_array(offset, dtype=FLOATS, ensure_2d=False, copy=True, input_name="offset")
+    if offset.shape != (X.shape[1],):
+        raise ValueError(f"offset must be a vector of n_features={X.shape[1]} values, got shape {offset.shape}.")
+    return offset
+
+
+def check_codes(codes, name, ensure_min_samples=1):
+    """Return codes as a float array or CSR matrix of shape ``(n_samples, n_components)``."""
+    return check_array(codes, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=ensure_min_samples, input_name=name)
+
+
+def check_true_codes(y, n_samples, estimator):
+    """Return the true codes behind ``y`` (2-D, CSR, or 1-D for one component) as ``(n_samples, n_components)``."""
+    if y is None:
+        raise ValueError(
+            f"{estimator} requires y to be passed, but the target y is None: without a dictionary, y must be the true "
+            "codes of X."
+        )
+    y = check_array(y, accept_sparse="csr", dtype=FLOATS, ensure_2d=False, input_name="y")
+    if y.ndim == 1:
+        y = y.reshape(-1, 1)
+    if y.shape[0] != n_samples:
+        raise ValueError(f"y must hold one row of codes per sample: X has {n_samples} samples, y has {y.shape[0]}.")
+    return y if not sp.issparse(y) else sp.csr_array(y)

@@ -1,0 +1,5 @@
+"""Synthetic data with known codes and dictionary."""
+
+from .compositional import make_compositional_shift
+
+__all__ = ["make_compositional_shift"]

@@ -1,0 +1,150 @@
+"""How far codes are from the optimum of their own L1 problem."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .. import _lasso
+from .._validation import (
+    FLOATS,
+    HasMethods,
+    check_array,
+    check_codes,
+    check_consistent_length,
+    check_dictionary,
+    integers_from,
+    positive_real,
+    validate_params,
+)
+from ..solvers import fista
+
+
+@validate_params(
+    {
+        "X": ["array-like"],
+        "codes": ["array-like", "sparse matrix"],
+        "dictionary": ["array-like"],
+        "alpha": [positive_real()],
+        "positive": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def duality_gap(X, codes, dictionary, alpha, *, positive: bool = True) -> np.ndarray:
+    """Certificate of codes: an upper bound on how far their objective is from the optimum, per sample.
+
+    The problem is ``min_z 1/2 ||x - z D||^2 + alpha ||z||_1`` (``z >= 0`` when positive). The dual point is the
+    residual, shrunk until it is feasible (Mairal et al., 2014, section 5; Ndiaye et al., 2017).
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Data, any offset removed.
+    codes : {array-like, CSR} of shape (n_samples, n_components)
+        Codes to certify.
+    dictionary : array-like of shape (n_components, n_features)
+        Atoms in rows.
+    alpha : float
+        Penalty.
+    positive : bool, default=True
+        Whether the problem asks for non-negative codes. Codes that violate it have an infinite gap.
+
+    Returns
+    -------
+    gap : ndarray of shape (n_samples,), dtype float64
+        Relative to ``1/2 ||x||^2``; 0 means optimal.
+
+    Examples
+    --------
+    >>> from skcode.metrics import duality_gap
+    >>> duality_gap([[1.0, 0.0]], [[0.9, 0.0]], [[1.0, 0.0], [0.0, 1.0]], alpha=0.1).round(12).tolist()
+    [0.0]
+    >>> duality_gap([[1.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], alpha=0.1).round(3).tolist()
+    [0.2]
+    """
+    X = check_array(X, dtype=FLOATS, input_name="X")
+    codes = check_codes(codes, "codes")
+    check_consistent_length(X, codes)
+    dictionary = check_dictionary(dictionary, n_features=X.shape[1])
+    if codes.shape[1] != dictionary.shape[0]:
+        raise ValueError(f"codes has {codes.shape[1]} columns but dictionary has {dictionary.shape[0]} atoms.")
+    return _lasso.duality_gap(X, codes, dictionary, alpha, positive)
+
+
+@validate_params(
+    {
+        "encoder": [HasMethods(["transform", "inverse_transform"])],
+        "X": ["array-like"],
+        "alpha": [positive_real()],
+        "positive": ["boolean", None],
+        "tol": [positive_real()],
+        "max_iter": [integers_from(1)],
+        "n_jobs": [None, Integral],
+    },
+    prefer_skip_nested_validation=True,
+)
+def amortisation_gap(
+    encoder,
+    X,
+    *,
+    alpha: float,
+    positive: bool | None = None,
+    tol: float = 1e-5,
+    max_iter: int = 10_000,
+    n_jobs: int | None = None,
+) -> Bunch:
+    """Measure what an encoder loses by not solving the inference problem on its own dictionary, per sample.
+
+    Compares the objective ``1/2 ||x - z D||^2 + alpha ||z||_1`` of the encoder's codes with that of the optimum, both
+    on the encoder's dictionary and offset. It asks nothing of the dictionary's quality: an encoder with a wrong
+    dictionary may have no gap, and one with the true dictionary a large one.
+
+    Parameters
+    ----------
+    encoder : fitted estimator
+        With ``transform``, ``inverse_transform`` (linear) and ``components_``.
+    X : array-like of shape (n_samples, n_features)
+        Data.
+    alpha : float
+        Penalty of the common objective.
+    positive : bool, optional
+        Whether the optimum must be non-negative. By default it must if all of the encoder's codes are.
+    tol, max_iter :
+        Relative duality gap to which the optimum is certified, and the most iterations spent on it.
+    n_jobs : int, optional
+        Threads for the optimum.
+
+    Returns
+    -------
+    gap : Bunch
+        - ``gap``: ndarray of shape (n_samples,), ``(objective - optimum) / (1/2 ||x||^2)``, at least 0
+        - ``mean_gap``: its mean
+        - ``objective``, ``optimum``: ndarrays of shape (n_samples,), absolute values
+        - ``dual_gap``: ndarray of shape (n_samples,), certificate of ``optimum``: the true gap is at most
+          ``gap + dual_gap``
+
+    Examples
+    --------
+    >>> from skcode import FISTACoder
+    >>> from skcode.datasets import make_compositional_shift
+    >>> from skcode.metrics import amortisation_gap
+    >>> data = make_compositional_shift(n_samples=100, random_state=0)
+    >>> coder = FISTACoder(data.dictionary, alpha=0.1).fit(data.X_train)
+    >>> bool(amortisation_gap(coder, data.X_val, alpha=0.1).mean_gap < 1e-4)
+    True
+    """
+    X = check_array(X, dtype=FLOATS, input_name="X")
+    codes = check_codes(encoder.transform(X), "the codes of encoder")
+    dictionary = np.asarray(encoder.components_)
+    offset = encoder.inverse_transform(np.zeros((1, dictionary.shape[0]), dtype=X.dtype))[0]
+    X = X - offset.astype(X.dtype)
+    if positive is None:
+        positive = bool(codes.min() >= 0)
+    objective = _lasso.objective(X, codes, dictionary, alpha, positive)
+    best = fista(X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, n_jobs=n_jobs)
+    optimum = np.minimum(_lasso.objective(X, best.codes, dictionary, alpha, positive), objective)
+    energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    gap = np.divide(objective - optimum, energy, where=energy > 0, out=np.zeros_like(energy))
+    return Bunch(gap=gap, mean_gap=float(gap.mean()), objective=objective, optimum=optimum, dual_gap=best.dual_gap)

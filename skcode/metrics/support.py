@@ -1,0 +1,87 @@
+"""Agreement of the supports of codes: which components are active, whatever their values."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import Bunch
+
+from .._validation import check_array, check_codes, check_consistent_length, real_from, validate_params
+
+
+@validate_params(
+    {
+        "codes_true": ["array-like", "sparse matrix"],
+        "codes_pred": ["array-like", "sparse matrix"],
+        "pairs": ["array-like", None],
+        "threshold": [real_from(0)],
+    },
+    prefer_skip_nested_validation=True,
+)
+def support_scores(codes_true, codes_pred, *, pairs=None, threshold: float = 1e-4) -> Bunch:
+    """Compare the active components of predicted and true codes, sample by sample.
+
+    Parameters
+    ----------
+    codes_true : {array-like, CSR} of shape (n_samples, n_components_true)
+        True codes.
+    codes_pred : {array-like, CSR} of shape (n_samples, n_components_pred)
+        Predicted codes.
+    pairs : array-like of shape (n_pairs, 2), dtype int, optional
+        Columns of true and predicted codes that belong together, as ``match_dictionaries(...).pairs``; other columns
+        are left out. By default columns correspond as they stand.
+    threshold : float, default=1e-4
+        A component is active when the magnitude of its code exceeds this.
+
+    Returns
+    -------
+    scores : Bunch
+        ``precision``, ``recall``, ``f1``: means over samples of the share of predicted components that are truly
+        active, the share of truly active ones that are predicted, and their harmonic mean (0 where a denominator is).
+        ``true_l0``, ``pred_l0``: mean numbers of active components among the paired columns; ``pred_total_l0``: among
+        all predicted columns.
+
+    Examples
+    --------
+    >>> from skcode.metrics import support_scores
+    >>> scores = support_scores([[1.0, 1.0, 0.0]], [[0.5, 0.0, 0.5]])
+    >>> scores.precision, scores.recall, scores.f1
+    (0.5, 0.5, 0.5)
+    """
+    codes_true = check_codes(codes_true, "codes_true")
+    codes_pred = check_codes(codes_pred, "codes_pred")
+    check_consistent_length(codes_true, codes_pred)
+    true, pred = _support(codes_true, threshold), _support(codes_pred, threshold)
+    total = _per_sample(pred)
+    if pairs is not None:
+        pairs = check_array(pairs, dtype=np.int64, input_name="pairs")
+        if pairs.shape[1] != 2:
+            raise ValueError(f"pairs must have shape (n_pairs, 2), got {pairs.shape}.")
+        true, pred = true[:, pairs[:, 0]], pred[:, pairs[:, 1]]
+    elif true.shape[1] != pred.shape[1]:
+        raise ValueError(
+            f"codes_true has {true.shape[1]} columns and codes_pred {pred.shape[1]}: pairs must name those that belong "
+            "together."
+        )
+    hits, claimed, actual = _per_sample(true.multiply(pred)), _per_sample(pred), _per_sample(true)
+    precision, recall = _ratio(hits, claimed), _ratio(hits, actual)
+    return Bunch(
+        precision=float(precision.mean()),
+        recall=float(recall.mean()),
+        f1=float(_ratio(2 * precision * recall, precision + recall).mean()),
+        true_l0=float(actual.mean()),
+        pred_l0=float(claimed.mean()),
+        pred_total_l0=float(total.mean()),
+    )
+
+
+def _support(codes, threshold):
+    return sp.csr_array(abs(codes) > threshold).astype(np.int64)
+
+
+def _per_sample(support):
+    return np.asarray(support.sum(axis=1)).ravel()
+
+
+def _ratio(part, whole):
+    return np.divide(part, whole, where=whole > 0, out=np.zeros(len(part)))
