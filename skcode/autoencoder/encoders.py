@@ -163,28 +163,43 @@ def _unit_rows(rows):
 
 @njit(cache=True, nogil=True)
 def _largest_per_row(values, count):
-    """Return ``values`` with all but the ``count`` largest of each row, and all negative ones, set to zero."""
+    """Return ``values`` with all but the ``count`` largest of each row, and all negative ones, set to zero.
+
+    Bisects for a level that exactly ``count`` values exceed, since counting is one vectorised pass. Among equal values
+    at the border the first ones stay.
+    """
     n_rows, n_columns = values.shape
     kept = np.zeros_like(values)
-    best = np.empty(count, values.dtype)
-    where = np.empty(count, np.int64)
     for i in range(n_rows):
-        row = values[i]
-        found = 0
+        low, high = values.dtype.type(0), values.dtype.type(0)
+        above = 0
         for j in range(n_columns):
-            value = row[j]
-            if value <= 0 or (found == count and value <= best[count - 1]):
-                continue
-            place = found if found < count else count - 1
-            while place > 0 and best[place - 1] < value:
-                best[place] = best[place - 1]
-                where[place] = where[place - 1]
-                place -= 1
-            best[place] = value
-            where[place] = j
-            found = min(found + 1, count)
-        for place in range(found):
-            kept[i, where[place]] = best[place]
+            above += values[i, j] > low
+            high = max(high, values[i, j])
+        while above > count:  # more than count exceed low, fewer than count exceed high
+            middle = low + (high - low) / 2
+            if middle <= low or middle >= high:
+                break
+            above_middle = 0
+            for j in range(n_columns):
+                above_middle += values[i, j] > middle
+            if above_middle < count:
+                high = middle
+            else:
+                low, above = middle, above_middle
+        if above <= count:
+            for j in range(n_columns):
+                kept[i, j] = values[i, j] if values[i, j] > low else kept[i, j]
+        else:
+            room = count
+            for j in range(n_columns):
+                room -= values[i, j] > high
+            for j in range(n_columns):
+                if values[i, j] > high:
+                    kept[i, j] = values[i, j]
+                elif values[i, j] > low and room > 0:
+                    kept[i, j] = values[i, j]
+                    room -= 1
     return kept
 
 
@@ -209,17 +224,17 @@ def _pursuit_step(correlation, atoms, step, chosen, values, rest):
     """Choose one more atom for each row and take it out of the residual, in place."""
     n_samples, n_components = correlation.shape
     for i in range(n_samples):
-        row = correlation[i]
         for earlier in range(step):
-            row[chosen[i, earlier]] = np.nan  # out of the race, which an unused atom wins even with correlation 0
-        best = -1
+            correlation[i, chosen[i, earlier]] = np.nan  # out of the race, which an unused atom wins even with 0
+        best, largest = 0, correlation.dtype.type(-1)
         for j in range(n_components):
-            if not np.isnan(row[j]) and (best < 0 or abs(row[j]) > abs(row[best])):
-                best = j
+            magnitude = abs(correlation[i, j])
+            if magnitude > largest:
+                best, largest = j, magnitude
         chosen[i, step] = best
-        values[i, step] = row[best]
+        values[i, step] = correlation[i, best]
         for f in range(rest.shape[1]):
-            rest[i, f] -= row[best] * atoms[best, f]
+            rest[i, f] -= values[i, step] * atoms[best, f]
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,290 @@
+"""Is it the encoder or the dictionary that fails when concepts meet in new combinations?
+
+Runs every method of "Stop Probing, Start Coding" (Barin Pacela et al., arXiv:2603.28744) on the paper's protocol, with
+the published value beside ours, then asks the same question of a real network's activations. Writes
+``amortisation_gap.json``, ``.csv`` and ``.png``.
+
+    python benchmarks/amortisation_gap.py                                    # n=100, k=10, 5000 samples; then digits
+    python benchmarks/amortisation_gap.py --data synthetic --seeds 0 1 2     # means and spread over seeds
+    python benchmarks/amortisation_gap.py --data my_activations.npy          # your own (n_samples, n_features)
+
+Published values, in ``published_results.csv``: means and standard deviations over three seeds from the result files of
+the authors' repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import os
+import sys
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+
+# Two processes of one BLAS thread each beat one of two: set before numpy is loaded, here and in the workers.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from _contestants import COSTS, METHODS, applicable, run
+from _harness import Parser, Progress, fail, output_directory, print_table, write_results
+from _problems import Problem, digits, from_file, open_activations, synthetic
+from joblib import Parallel, delayed
+
+LABELS = {
+    "linear_probe": "linear probe", "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
+    "oracle": "FISTA, true dictionary",
+}  # fmt: skip
+NAMES = {"relu": "ReLU", "topk": "TopK", "jumprelu": "JumpReLU", "matching_pursuit": "MP"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    load = loaders(options)
+    directory = output_directory(options.output)
+    if importlib.util.find_spec("matplotlib") is None:
+        fail('drawing needs matplotlib: python -m pip install ".[benchmarks]"')
+    problems = {(name, seed): load[name](seed) for name in load for seed in options.seeds}
+    rows = compete(problems, options)
+    for name in dict.fromkeys(name for name, _ in problems):
+        show(name, [row for row in rows if row["data"] == name], problems[name, options.seeds[0]])
+    settings = {name: value for name, value in vars(options).items() if name != "output"}
+    paths = [*write_results(directory, "amortisation_gap", settings, rows), directory / "amortisation_gap.png"]
+    draw(rows, published_for(next(iter(problems.values()))), paths[-1])
+    print("\nWritten: " + ", ".join(str(path) for path in paths))
+
+
+def parse(arguments):
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=None, metavar="{synthetic,digits,FILE.npy}",
+                        help="what to run on; by default synthetic, then digits")  # fmt: skip
+    parser.add_argument("--seeds", type=_natural(0), nargs="+", default=[0], metavar="SEED", help="default: 0")
+    parser.add_argument("--n-components", type=_natural(2), default=None, metavar="N",
+                        help="concepts, and width of dictionaries (default: 100, or twice the features)")  # fmt: skip
+    parser.add_argument("--n-active", type=_natural(1), default=10, metavar="K",
+                        help="active concepts in a sample; k of TopK and MP (default: 10)")  # fmt: skip
+    parser.add_argument("--n-samples", type=_natural(40), default=5000, metavar="N",
+                        help="samples, half to learn from and half held out (default: 5000)")  # fmt: skip
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD",
+                        help="any of: " + " ".join(METHODS))  # fmt: skip
+    parser.add_argument("--n-jobs", type=int, default=None, metavar="N",
+                        help="fits at a time, -1 for one per core (default: one per core, at most 2)")  # fmt: skip
+    parser.add_argument("--output", default=".", metavar="DIR", help="where results are written (default: here)")
+    options = parser.parse_args(arguments)
+    unknown = [method for method in options.methods if method not in METHODS]
+    if unknown:
+        fail(f"--methods: unknown method {unknown[0]!r}; choose from {', '.join(METHODS)}")
+    if options.n_jobs == 0:
+        fail("--n-jobs: 0 jobs cannot do anything; give a positive number, or -1 for one per core")
+    if options.n_jobs is None:
+        options.n_jobs = min(2, os.cpu_count() or 1)
+    options.methods = [method for method in METHODS if method in options.methods]
+    options.seeds = list(dict.fromkeys(options.seeds))
+    return options
+
+
+def _natural(lowest):
+    def integer(text):
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
+        return value
+
+    return integer
+
+
+def loaders(options):
+    """Return {name: function of the seed} for the data asked for, having checked what can be checked."""
+    size = {"n_components": options.n_components, "n_active": options.n_active, "n_samples": options.n_samples}
+    kinds = {"synthetic": synthetic, "digits": digits}
+    if options.data in (None, *kinds):
+        names = list(kinds) if options.data is None else [options.data]
+        return {name: partial(kinds[name], **size) for name in names}
+    n_features = open_activations(options.data).shape[1]
+    n_components = 2 * n_features if options.n_components is None else options.n_components
+    if options.n_active > n_components:
+        fail(f"--n-active {options.n_active}: must be at most the {n_components} components")
+    return {Path(options.data).name: partial(from_file, options.data, **size)}
+
+
+def compete(problems: dict, options) -> list[dict]:
+    """Make every fit, two or more at a time, and return the rows in the order of the methods."""
+    tasks = []
+    for (name, seed), problem in problems.items():
+        methods = tuple(method for method in options.methods if applicable(method, name))
+        tasks += [(fit, methods, problem, seed) for fit in dict.fromkeys(METHODS[method] for method in methods)]
+    if not tasks:
+        fail(f"--methods {' '.join(options.methods)}: none of them applies to --data {options.data}")
+    tasks.sort(key=lambda task: -COSTS[task[0]])  # the long ones first, so that no core waits at the end
+    progress = Progress(sum(COSTS[fit] for fit, *_ in tasks), len(tasks))
+    rows = []
+    for (fit, _, problem, seed), (found, seconds) in Parallel(options.n_jobs, return_as="generator_unordered")(
+        delayed(_keep)(task) for task in tasks
+    ):
+        progress.finished(f"{problem}, seed {seed}, {fit}", COSTS[fit], seconds)
+        rows += found
+    order = list(METHODS)
+    first = [name for name, _ in problems]
+    return sorted(rows, key=lambda row: (first.index(row["data"]), row["seed"], order.index(row["method"])))
+
+
+def _keep(task):
+    fit, methods, problem, seed = task
+    return (fit, methods, problem.name, seed), run(*task)
+
+
+def published_for(problem: Problem) -> dict:
+    """Return {(method, metric): (mean, std)} of the published point with this problem's sizes."""
+    n_samples = 2 * len(problem.X_train)
+    if problem.name != "synthetic":
+        return {}
+    with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
+        return {
+            (row["method"], row["metric"]): (float(row["mean"]), float(row["std"]))
+            for row in csv.DictReader(file)
+            if (int(row["n_components"]), int(row["n_active"]), int(row["n_samples"]))
+            == (problem.n_components, problem.n_active, n_samples)
+        }
+
+
+def label(method: str) -> str:
+    kind, _, activation = method.partition("+") if "+" in method else method.partition("_")
+    if activation in NAMES:
+        return f"SAE, {NAMES[activation]}" if kind == "sae" else f"FISTA on {NAMES[activation]}'s decoder"
+    return LABELS[method]
+
+
+def collect(rows: list[dict], method: str, metric: str) -> np.ndarray:
+    return np.array([row[metric] for row in rows if row["method"] == method and metric in row])
+
+
+def show(name: str, rows: list[dict], problem: Problem) -> None:
+    """Print the table of one data set."""
+    published = published_for(problem)
+    n_seeds = len({row["seed"] for row in rows})
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    if problem.codes_ood is not None:
+        title = (
+            f"{problem.n_components} concepts in {problem.X_train.shape[1]} dimensions, {problem.n_active} active, "
+            f"{len(problem.X_train) + len(problem.X_id)} samples"
+        )
+        metrics = {"MCC-OOD": "mcc_ood", "MCC-ID": "mcc_id", "accuracy-OOD": "accuracy_ood", "AUC-OOD": "auc_ood"}
+        more = {"adjusted": "adjusted_mcc_ood", "gap": "amortisation_gap", "L0": "mean_l0", "fit s": "fit_seconds"}
+        notes = [
+            "MCC as published (noise-padded; top-variance columns out of distribution). adjusted: MCC-OOD corrected for"
+            " chance.",
+            f"gap: mean (objective - optimum) / (1/2 ||x||^2) on the method's own dictionary, alpha={problem.alpha:g}.",
+        ]
+        if published:
+            notes.append("In brackets: published mean over 3 seeds.")
+    else:
+        known = problem.y_ood is not None
+        what = "activations of a network that reads two digits" if known else name
+        title = (
+            f"{what}: {len(problem.X_train)} samples to learn from, {len(problem.X_id)} held out, "
+            f"{problem.X_train.shape[1]} features, {problem.n_components} components"
+        )
+        metrics = {"accuracy-ID": "accuracy_id", "accuracy-OOD": "accuracy_ood"} if known else {}
+        more = {"unexplained": "unexplained_variance", "L0": "mean_l0", "gap": "amortisation_gap",
+                "fit s": "fit_seconds"}  # fmt: skip
+        notes = ["unexplained: share of held-out variance missed; compare it at similar L0 only.",
+                 f"gap: mean (objective - optimum) / (1/2 ||x||^2) on the method's own dictionary, "
+                 f"alpha={problem.alpha:.3g}."]  # fmt: skip
+        if known:
+            notes.insert(
+                0, "accuracy: which digit is on the left, read by a logistic regression trained on seen pairs."
+            )
+
+    def cell(method, metric):
+        values = collect(rows, method, metric)
+        if not len(values):
+            return "-"
+        digits_shown = {"fit_seconds": 1, "mean_l0": 1}.get(metric, 3)
+        text = f"{values.mean():.{digits_shown}f}"
+        if n_seeds > 1 and metric in metrics.values():
+            text += f" ± {values.std():.{digits_shown}f}"
+        if published and metric in metrics.values():
+            text += f" ({published[method, metric][0]:.3f})" if (method, metric) in published else " " * 8
+        return text
+
+    columns = metrics | more
+    if n_seeds > 1:
+        title += f", mean ± std of {n_seeds} seeds"
+    body = [[label(method), *(cell(method, metric) for metric in columns.values())] for method in methods]
+    print_table(title, ["method", *columns], body, notes)
+
+
+def draw(rows: list[dict], published: dict, path: Path) -> None:
+    """Draw, for each data set, what every method keeps of its score when the combinations are new."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    by_data = defaultdict(list)
+    for row in rows:
+        by_data[row["data"]].append(row)
+    heights = [len({row["method"] for row in part}) for part in by_data.values()]
+    figure, axes = plt.subplots(
+        1, len(by_data), figsize=(6.2 * len(by_data), 1.6 + 0.34 * max(heights)), squeeze=False, layout="constrained"
+    )
+    for axis, (name, part) in zip(axes[0], by_data.items(), strict=True):
+        _panel(axis, name, part, published if name == "synthetic" else {})
+    figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+def _panel(axis, name, rows, published):
+    ink, grey, blue, orange = "#222222", "#b5b5b5", "#0072b2", "#d55e00"
+    methods = list(dict.fromkeys(row["method"] for row in rows))[::-1]
+    if "mcc_ood" in rows[0]:
+        before, after, words = "mcc_id", "mcc_ood", "mean correlation with the true concepts (MCC)"
+        title = "With the right dictionary, nothing is lost"
+    elif "accuracy_ood" in rows[0]:
+        before, after, words = "accuracy_id", "accuracy_ood", "accuracy of a linear readout"
+        title = "A real network: new pairs of digits"
+    else:
+        before, after, words = "unexplained_variance", "unexplained_variance", "held-out variance left unexplained"
+        title = name
+    for height, method in enumerate(methods):
+        colour = {"f": orange, "s": blue}.get(method[0], ink)
+        start, end = collect(rows, method, before), collect(rows, method, after)
+        if not len(end):
+            continue
+        axis.plot([start.mean(), end.mean()], [height, height], color=colour, lw=2, alpha=0.35, solid_capstyle="butt")
+        if before != after:
+            axis.plot(start.mean(), height, "o", ms=6, mfc="white", mec=colour, mew=1.4)
+        axis.plot(end.mean(), height, "o", ms=7, color=colour)
+        if len(end) > 1:
+            axis.errorbar(end.mean(), height, xerr=end.std(), color=colour, capsize=2, lw=1)
+        if (method, after) in published:
+            axis.plot(published[method, after][0], height, "|", ms=15, mew=1.6, color=ink)
+    axis.set_yticks(range(len(methods)), [label(method) for method in methods])
+    axis.set_xlabel(words)
+    axis.set_title(title, fontsize=11, loc="left")
+    axis.set_axisbelow(True)
+    axis.grid(axis="x", color="#ececec")
+    axis.tick_params(length=0)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["bottom"].set_color(grey)
+    low, high = axis.get_xlim()
+    axis.set_xlim(max(0.0, low), min(1.01, high) if before != after else high)
+    if before != after:
+        handles = [
+            axis.plot([], [], "o", ms=6, mfc="white", mec=ink, mew=1.4, label="in distribution")[0],
+            axis.plot([], [], "o", ms=7, color=ink, label="new combinations")[0],
+        ]
+        if published:
+            handles.append(axis.plot([], [], "|", ms=12, mew=1.6, color=ink, label="published, new combinations")[0])
+        axis.legend(
+            handles=handles, frameon=False, fontsize=8.5, ncols=len(handles), loc="upper center",
+            bbox_to_anchor=(0.5, -0.13), handletextpad=0.2, columnspacing=1.2,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
