@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 
+import threadpoolctl
 from joblib import Parallel, delayed
-from threadpoolctl import ThreadpoolController
 
 
 class _SingleThreadedBLAS:
@@ -25,6 +25,7 @@ class _SingleThreadedBLAS:
         with self._lock:
             if self._depth == 0:
                 self._limiter = _controller().limit(limits=1, user_api="blas")
+                _release_control()
             self._depth += 1
 
     def __exit__(self, *exception):
@@ -32,11 +33,19 @@ class _SingleThreadedBLAS:
             self._depth -= 1
             if self._depth == 0:
                 self._limiter.restore_original_limits()
+                _release_control()
 
 
 @functools.cache
 def _controller():
-    return ThreadpoolController()  # finding the loaded libraries takes milliseconds: once is enough
+    return threadpoolctl.ThreadpoolController()  # finding the loaded libraries takes milliseconds: once is enough
+
+
+def _release_control():
+    """Let any other thread set the limit next; since threadpoolctl 3.7 it belongs to the first thread that did."""
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release()
 
 
 single_threaded_blas = _SingleThreadedBLAS()
