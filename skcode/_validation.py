@@ -24,6 +24,7 @@ __all__ = [
     "check_offset",
     "check_random_state",
     "check_true_codes",
+    "derived_random_state",
     "fit_context",
     "integers_from",
     "positive_real",
@@ -48,6 +49,15 @@ def real_from(lowest):
 def integers_from(lowest):
     """Return the constraint of a parameter that is an integer, at least ``lowest``."""
     return Interval(Integral, lowest, None, closed="left")
+
+
+def derived_random_state(random_state):
+    """Return a RandomState of its own, determined by ``random_state``.
+
+    For random dictionaries: people draw the true one from ``RandomState(0)`` and pass ``random_state=0``, and would get
+    the truth back as starting point or as chance level.
+    """
+    return np.random.RandomState(check_random_state(random_state).randint(2**31 - 1))
 
 
 def check_dictionary(dictionary, n_features=None, name="dictionary"):

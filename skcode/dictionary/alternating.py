@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 
 from .. import _lasso
 from .._parallel import single_threaded_blas
@@ -54,8 +53,9 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None, r
 
 def _least_squares_atoms(X, codes):
     """Return the unit-norm rows of ``(codes' codes + 1e-6 I)^-1 codes' X``; an unused atom is zero."""
+    dtype, codes = X.dtype, codes.astype(np.float64)  # the small ridge is lost in float32
     gram = codes.T @ codes
-    gram[np.diag_indices_from(gram)] += codes.dtype.type(_RIDGE)
-    atoms = scipy.linalg.solve(gram, codes.T @ X, assume_a="gen", check_finite=False)
+    gram[np.diag_indices_from(gram)] += _RIDGE
+    atoms = np.linalg.solve(gram, codes.T @ X)
     norms = np.linalg.norm(atoms, axis=1, keepdims=True)
-    return (atoms / np.maximum(norms, 1e-8)).astype(X.dtype)
+    return (atoms / np.maximum(norms, 1e-8)).astype(dtype)

@@ -8,7 +8,7 @@ from .._base import CertifiedCoder
 from .._validation import (
     StrOptions,
     check_dictionary,
-    check_random_state,
+    derived_random_state,
     fit_context,
     integers_from,
     positive_real,
@@ -195,7 +195,7 @@ class DictionaryLearner(CertifiedCoder):
         n_features = X.shape[1]
         n_components = 2 * n_features if self.n_components is None else self.n_components
         if self.dictionary_init is None:
-            atoms = check_random_state(self.random_state).standard_normal((n_components, n_features))
+            atoms = derived_random_state(self.random_state).standard_normal((n_components, n_features))
         else:
             atoms = check_dictionary(self.dictionary_init, n_features, name="dictionary_init")
             if self.n_components is not None and len(atoms) != n_components:

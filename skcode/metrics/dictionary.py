@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import Bunch
 
-from .._validation import check_dictionary, check_random_state, integers_from, validate_params
+from .._validation import check_dictionary, derived_random_state, integers_from, validate_params
 
 _CLOSE = 0.9  # the paper's threshold for "recovered"
 
@@ -68,7 +68,7 @@ def match_dictionaries(components_true, components_learned, *, n_draws: int = 1,
     directions = _unit_rows(true)
     pairs, cosines = _match(directions, _unit_rows(learned))
     mean_cosine = float(cosines.mean())
-    rng = check_random_state(random_state)
+    rng = derived_random_state(random_state)
     draws = [_match(directions, _unit_rows(rng.standard_normal(learned.shape)))[1].mean() for _ in range(n_draws)]
     chance = float(np.mean(draws)) if draws else float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,0 +1,130 @@
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from skcode import FISTACoder, OracleCoder
+from skcode.metrics import duality_gap, match_dictionaries
+from skcode.solvers import fista
+
+
+@pytest.mark.parametrize("solver", ["fista", "ista"])
+@pytest.mark.parametrize("positive", [True, False])
+def test_every_sample_is_certified(shift, solver, positive):
+    coder = FISTACoder(shift.dictionary, solver=solver, positive=positive, tol=1e-6).fit(shift.X_train)
+    result = coder.codes(shift.X_val)
+    by_hand = duality_gap(shift.X_val, result.codes, shift.dictionary, 0.1, positive=positive)
+    np.testing.assert_allclose(result.dual_gap, by_hand, atol=1e-14)
+    assert result.dual_gap.max() <= 1e-6
+    np.testing.assert_array_equal(coder.transform(shift.X_val), result.codes)
+    assert coder.n_iter_ >= 1
+
+
+def test_offset_is_taken_out_and_put_back(shift):
+    offset = np.linspace(-1, 1, shift.X_train.shape[1])
+    plain = FISTACoder(shift.dictionary).fit(shift.X_train)
+    moved = FISTACoder(shift.dictionary, offset=offset).fit(shift.X_train + offset)
+    np.testing.assert_allclose(moved.transform(shift.X_val + offset), plain.transform(shift.X_val), atol=1e-9)
+    X_hat = moved.inverse_transform(plain.transform(shift.X_val))
+    np.testing.assert_allclose(X_hat, plain.inverse_transform(plain.transform(shift.X_val)) + offset)
+    mean = FISTACoder(shift.dictionary, offset="mean").fit(shift.X_train)
+    np.testing.assert_allclose(mean.offset_, shift.X_train.mean(axis=0))
+
+
+def test_exemplar_dictionary_is_the_training_samples(shift):
+    coder = FISTACoder().fit(shift.X_train[:30])
+    lengths = np.linalg.norm(shift.X_train[:30], axis=1, keepdims=True)
+    np.testing.assert_allclose(coder.components_, shift.X_train[:30] / lengths)
+    codes = coder.set_params(alpha=1e-3).fit(shift.X_train[:30]).transform(shift.X_train[:1])
+    assert np.argmax(codes) == 0
+
+
+def test_dictionary_is_copied(shift):
+    dictionary = shift.dictionary.copy()
+    coder = FISTACoder(dictionary).fit(shift.X_train)
+    dictionary[:] = 0
+    assert coder.components_.any()
+    assert coder.dictionary is dictionary  # the parameter itself is untouched
+
+
+def test_one_warning_tells_how_many_missed_and_the_worst_gap(shift):
+    coder = FISTACoder(shift.dictionary, max_iter=3, tol=1e-8).fit(shift.X_train)
+    with pytest.warns(
+        ConvergenceWarning, match=r"300 of 300 samples missed .* 1e-08 within 3 iterations; the worst"
+    ) as seen:
+        coder.transform(shift.X_val)
+    assert len(seen) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        coder.set_params(tol=0).transform(shift.X_val)
+
+
+def test_verbose_prints_one_line(shift, capsys):
+    FISTACoder(shift.dictionary, verbose=1).fit(shift.X_train).transform(shift.X_val)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("[FISTACoder] 300 samples, mean L0")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"dictionary": np.ones((4, 3))}, r"dictionary has shape \(4, 3\).*X has 19 features"),
+        ({"dictionary": np.full((4, 19), np.nan)}, "dictionary contains NaN"),
+        ({"offset": np.ones(3)}, r"offset must be a vector of n_features=19 values, got shape \(3,\)"),
+        ({"alpha": 0.0}, "'alpha' parameter of FISTACoder must be a float in the range"),
+        ({"tol": -1.0}, "'tol' parameter of FISTACoder"),
+        ({"solver": "lars"}, "'solver' parameter of FISTACoder must be a str among"),
+    ],
+)
+def test_bad_parameters_are_named(shift, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        FISTACoder(**{"dictionary": shift.dictionary, **parameters}).fit(shift.X_train)
+
+
+def test_unfitted_and_other_features_are_rejected(shift):
+    with pytest.raises(NotFittedError):
+        FISTACoder(shift.dictionary).transform(shift.X_val)
+    with pytest.raises(ValueError, match="features"):
+        FISTACoder(shift.dictionary).fit(shift.X_train).transform(shift.X_val[:, 1:])
+
+
+def test_oracle_with_a_dictionary_is_the_coder(shift):
+    oracle, coder = (cls(shift.dictionary).fit(shift.X_train) for cls in (OracleCoder, FISTACoder))
+    np.testing.assert_array_equal(oracle.transform(shift.X_val), coder.transform(shift.X_val))
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csr_matrix])
+def test_oracle_finds_the_dictionary_behind_true_codes(shift, make):
+    oracle = OracleCoder().fit(shift.X_train, make(shift.codes_train))
+    np.testing.assert_allclose(oracle.components_, shift.dictionary, atol=1e-8)
+    with_offset = OracleCoder(offset=np.ones(shift.X_train.shape[1])).fit(shift.X_train + 1, make(shift.codes_train))
+    np.testing.assert_allclose(with_offset.components_, shift.dictionary, atol=1e-8)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_oracle_takes_the_least_norm_dictionary_of_too_few_codes(shift, make):
+    X, codes = shift.X_train[:25], shift.codes_train[:25]
+    expected = np.linalg.pinv(codes) @ X
+    np.testing.assert_allclose(OracleCoder().fit(X, make(codes)).components_, expected, atol=1e-8)
+
+
+def test_oracle_takes_one_component_from_a_vector(shift):
+    oracle = OracleCoder().fit(shift.X_train, shift.codes_train[:, 0])
+    assert oracle.components_.shape == (1, shift.X_train.shape[1])
+    match = match_dictionaries(shift.dictionary[:1], oracle.components_, n_draws=0)
+    assert match.mean_cosine > 0.7
+
+
+def test_oracle_says_what_it_lacks(shift):
+    with pytest.raises(ValueError, match="requires y to be passed, but the target y is None"):
+        OracleCoder().fit(shift.X_train)
+    with pytest.raises(ValueError, match="y must hold one row of codes per sample: X has 300 samples, y has 10"):
+        OracleCoder().fit(shift.X_train, shift.codes_train[:10])
+
+
+def test_coder_is_the_solver(shift):
+    codes = FISTACoder(shift.dictionary, alpha=0.2, max_iter=100, tol=0, restart=False).fit(shift.X_train)
+    expected = fista(shift.X_val, shift.dictionary, 0.2, max_iter=100, tol=0, restart=False).codes
+    np.testing.assert_array_equal(codes.transform(shift.X_val), expected)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skcode import FISTACoder, SparseAutoencoder
+from skcode.metrics import amortisation_gap, duality_gap
+
+
+class Fixed:
+    """An encoder with given codes."""
+
+    def __init__(self, components, offset, codes):
+        self.components_, self.offset, self.codes = components, offset, codes
+
+    def transform(self, X):
+        return self.codes
+
+    def inverse_transform(self, codes):
+        return codes @ self.components_ + self.offset
+
+
+def test_gap_by_hand():
+    # One atom, x - offset = 2, alpha = 0.5: the optimum is 1.5 with objective 0.125 + 0.75; at code 0 it is 2.
+    encoder = Fixed(np.ones((1, 1)), np.ones(1), np.zeros((1, 1)))
+    gap = amortisation_gap(encoder, [[3.0]], alpha=0.5, tol=1e-12)
+    assert gap.objective == pytest.approx([2.0])
+    assert gap.optimum == pytest.approx([0.875])
+    assert gap.gap == pytest.approx([1.125 / 2])
+    assert gap.mean_gap == pytest.approx(1.125 / 2)
+
+
+def test_optimal_codes_have_no_gap_and_others_have(shift):
+    coder = FISTACoder(shift.dictionary, alpha=0.1, tol=1e-8).fit(shift.X_train)
+    assert amortisation_gap(coder, shift.X_val, alpha=0.1).gap.max() <= 1e-5
+    assert amortisation_gap(coder, shift.X_val, alpha=0.3).mean_gap > 1e-3
+    sae = SparseAutoencoder(40, n_active=4, max_epochs=20, random_state=0).fit(shift.X_train)
+    assert amortisation_gap(sae, shift.X_val, alpha=0.1).mean_gap > 0.01
+
+
+def test_signed_codes_are_compared_with_the_signed_optimum(rng):
+    dictionary = np.eye(3)
+    X = rng.standard_normal((5, 3))
+    optimum = np.sign(X) * np.maximum(np.abs(X) - 0.2, 0)
+    gap = amortisation_gap(Fixed(dictionary, np.zeros(3), optimum), X, alpha=0.2, tol=1e-10)
+    np.testing.assert_allclose(gap.gap, 0, atol=1e-9)
+
+
+def test_public_duality_gap_accepts_csr_and_checks_shapes(shift):
+    codes = FISTACoder(shift.dictionary, tol=1e-6).fit(shift.X_train).transform(shift.X_val)
+    gap = duality_gap(shift.X_val, codes, shift.dictionary, 0.1)
+    assert gap.max() <= 1e-6
+    np.testing.assert_allclose(duality_gap(shift.X_val, sp.csr_array(codes), shift.dictionary, 0.1), gap, atol=1e-12)
+    with pytest.raises(ValueError, match="codes has 39 columns but dictionary has 40 atoms"):
+        duality_gap(shift.X_val, codes[:, 1:], shift.dictionary, 0.1)
+    with pytest.raises(ValueError, match="dictionary has shape"):
+        duality_gap(shift.X_val[:, 1:], codes, shift.dictionary, 0.1)
+    with pytest.raises(ValueError, match="alpha"):
+        duality_gap(shift.X_val, codes, shift.dictionary, -1.0)

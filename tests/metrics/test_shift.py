@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skcode import FISTACoder
+from skcode.metrics import mcc_score, shift_report
+
+
+def test_official_values_of_oracle_and_probe(official):
+    # Reference values of the authors' evaluation on this data set; 2500 samples a side, so 0.002 is five of them.
+    X_id, X_ood = official.X_val.astype(np.float32), official.X_ood.astype(np.float32)
+    labels = official.y_val, official.y_ood
+    coder = FISTACoder(official.dictionary, alpha=0.1, max_iter=100, tol=0, restart=False).fit(X_id)
+    report = shift_report(coder, X_id, labels[0], X_ood, labels[1])
+    assert report.accuracy_id == pytest.approx(0.9964, abs=0.002)
+    assert report.accuracy_ood == pytest.approx(0.9272, abs=0.004)
+    assert report.auc_id == pytest.approx(0.9980904784925453, abs=1e-4)
+    assert report.auc_ood == pytest.approx(0.9925015248478193, abs=1e-4)
+    probe = RidgeCV(alphas=(1e-6, 1e-4, 1e-2, 1.0, 10.0), fit_intercept=False)
+    probe.fit(official.X_train, official.codes_train)
+    report = shift_report(probe, official.X_val, labels[0], official.X_ood, labels[1])
+    assert report.auc_id == pytest.approx(0.9830779979891276, abs=1e-6)
+    assert report.auc_ood == pytest.approx(0.8981689665787919, abs=1e-6)
+    assert report.accuracy_id == pytest.approx(0.9632, abs=0.002)
+    assert report.accuracy_ood == pytest.approx(0.598, abs=0.004)
+
+
+def test_auc_is_that_of_the_best_single_column(rng):
+    codes_id, codes_ood = rng.random_sample((80, 6)).round(1), rng.random_sample((50, 6)).round(1)
+    y_id, y_ood = rng.randint(0, 2, 80), rng.randint(0, 2, 50)
+    codes_id[:, 2] -= y_id  # the best column, and it points the other way
+
+    def auc(y, column):
+        return max(roc_auc_score(y, column), 1 - roc_auc_score(y, column))
+
+    report = shift_report(FunctionTransformer(), codes_id, y_id, codes_ood, y_ood)
+    assert report.auc_id == pytest.approx(auc(y_id, codes_id[:, 2]))
+    assert report.auc_ood == pytest.approx(auc(y_ood, codes_ood[:, 2]))
+
+
+def test_a_pipeline_is_judged_by_its_own_predictions(shift):
+    pipeline = make_pipeline(FISTACoder(shift.dictionary, alpha=0.05), LogisticRegression())
+    pipeline.fit(shift.X_train, shift.y_train)
+    true = {"codes_id": shift.codes_val, "codes_ood": shift.codes_ood}
+    report = shift_report(pipeline, shift.X_val, shift.y_val, shift.X_ood, shift.y_ood, **true)
+    assert report.accuracy_id == pipeline.score(shift.X_val, shift.y_val)
+    assert report.accuracy_ood == pipeline.score(shift.X_ood, shift.y_ood)
+    codes = pipeline[:-1].transform(shift.X_ood)
+    assert report.mcc_ood == mcc_score(shift.codes_ood, codes)
+    assert report.adjusted_mcc_ood == mcc_score(shift.codes_ood, codes, adjusted=True)
+    assert report.mcc_id > 0.9
+
+
+def test_sparse_codes_give_the_same_report(shift):
+    arguments = (shift.X_val, shift.y_val, shift.X_ood, shift.y_ood)
+    dense, sparse = (
+        shift_report(FISTACoder(shift.dictionary, sparse_output=flag).fit(shift.X_train), *arguments)
+        for flag in (False, True)
+    )
+    assert sparse.auc_ood == pytest.approx(dense.auc_ood)
+    assert sparse.accuracy_id == pytest.approx(dense.accuracy_id, abs=0.01)
+
+
+def test_more_than_two_classes_have_accuracy_but_no_auc(rng):
+    codes, y = rng.random_sample((60, 4)), np.repeat([0, 1, 2], 20)
+    report = shift_report(FunctionTransformer(), codes, y, codes, y)
+    assert np.isnan(report.auc_id)
+    assert 0 < report.accuracy_id <= 1
+
+
+def test_lengths_are_checked(shift):
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        shift_report(coder, shift.X_val, shift.y_val[:-1], shift.X_ood, shift.y_ood)

@@ -1,0 +1,108 @@
+"""scikit-learn's own checks on every estimator, and its machinery around them."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skcode import DictionaryLearner, FISTACoder, OracleCoder, SparseAutoencoder
+
+ACTIVATIONS = ("relu", "topk", "jumprelu", "matching_pursuit")
+ESTIMATORS = [
+    FISTACoder(),
+    FISTACoder(positive=False, sparse_output=True, offset="mean"),
+    OracleCoder(),
+    DictionaryLearner(max_epochs=12),
+    *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def fitted(estimator, shift):
+    small = {"max_epochs": 3, "random_state": 0}
+    changes = {name: value for name, value in small.items() if name in estimator.get_params()}
+    estimator = clone(estimator).set_params(**changes)
+    return estimator.fit(shift.X_train, shift.codes_train)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_pickle_keeps_the_bits(estimator, shift):
+    estimator = fitted(estimator, shift)
+    again = pickle.loads(pickle.dumps(estimator))
+    assert (again.transform(shift.X_val) != estimator.transform(shift.X_val)).sum() == 0
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_fit_transform_is_fit_then_transform(estimator, shift):
+    once = fitted(estimator, shift)
+    together = clone(once).fit_transform(shift.X_train, shift.codes_train)
+    apart = once.transform(shift.X_train)
+    difference = abs(together - apart).max()
+    assert difference == 0
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_reconstruction_score_and_names(estimator, shift):
+    estimator = fitted(estimator, shift)
+    codes = estimator.transform(shift.X_val)
+    assert codes.shape == (len(shift.X_val), len(estimator.components_))
+    dense = codes.toarray() if hasattr(codes, "toarray") else codes
+    X_hat = estimator.inverse_transform(codes)
+    np.testing.assert_allclose(X_hat, dense @ estimator.components_ + estimator.offset_, atol=1e-12)
+    missed = np.sum((shift.X_val - X_hat) ** 2) / np.sum((shift.X_val - shift.X_train.mean(axis=0)) ** 2)
+    assert estimator.score(shift.X_val) == pytest.approx(-missed)
+    names = estimator.get_feature_names_out()
+    assert names[0] == type(estimator).__name__.lower() + "0"
+    assert len(names) == len(estimator.components_)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_float32_in_float32_out(estimator, shift):
+    estimator = fitted(estimator, shift)
+    codes = estimator.transform(shift.X_val.astype(np.float32))
+    assert codes.dtype == np.float32
+    assert estimator.inverse_transform(codes).dtype == np.float32
+    assert estimator.transform(shift.X_val).dtype == np.float64
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_codes_of_the_wrong_width_are_rejected(estimator, shift):
+    estimator = fitted(estimator, shift)
+    with pytest.raises(ValueError, match="X must hold codes over n_components="):
+        estimator.inverse_transform(np.ones((2, 3)))
+
+
+def test_set_output_pandas_free(shift):
+    # Without pandas there is still the default container; with sparse codes nothing else would be allowed.
+    coder = FISTACoder(shift.dictionary).set_output(transform="default").fit(shift.X_train)
+    assert isinstance(coder.transform(shift.X_val), np.ndarray)
+
+
+@pytest.mark.parametrize("name", ["fistacoder", "sparseautoencoder"])
+def test_grid_search_over_a_pipeline(shift, name):
+    coder, grid = {
+        "fistacoder": (FISTACoder(shift.dictionary), {"alpha": [0.05, 0.2], "positive": [True, False]}),
+        "sparseautoencoder": (
+            SparseAutoencoder(40, max_epochs=5, random_state=0),
+            {"n_active": [2, 4], "activation": ["topk", "relu"]},
+        ),
+    }[name]
+    grid = {f"{name}__{parameter}": values for parameter, values in grid.items()}
+    search = GridSearchCV(make_pipeline(coder, LogisticRegression(max_iter=1000)), grid, cv=2, error_score="raise")
+    search.fit(shift.X_train, shift.y_train)
+    assert len(search.cv_results_["params"]) == 4
+    assert search.score(shift.X_val, shift.y_val) > 0.7
+
+
+def test_grid_search_over_a_coder_alone(shift):
+    search = GridSearchCV(FISTACoder(shift.dictionary), {"alpha": [0.01, 0.5]}, cv=2, error_score="raise")
+    assert search.fit(shift.X_train).best_params_ == {"alpha": 0.01}
