@@ -7,12 +7,15 @@ from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from . import solvers
 from ._validation import (
     FLOATS,
+    ArrayLike,
+    MatrixLike,
     StrOptions,
     check_array,
     check_is_fitted,
@@ -36,7 +39,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _encode(self, X):
         """Return the codes of validated, C-ordered float samples, offset included, in the dtype of ``X``."""
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray | sp.csr_array:
         """Return the codes of samples.
 
         Parameters
@@ -51,7 +54,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """
         return self._encode(self._check_samples(X))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Return the reconstruction ``codes @ components_ + offset_``.
 
         Parameters
@@ -72,7 +75,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             )
         return np.asarray(codes @ self.components_.astype(codes.dtype)) + self.offset_.astype(codes.dtype)
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y=None) -> float:
         """Return minus the share of variance that the codes leave unexplained; higher is better, 0 is perfect.
 
         Parameters
@@ -127,7 +130,7 @@ class CertifiedCoder(BaseCoder):
     def _inference_options(self):
         """Return the solver's ``max_iter``, ``tol`` and ``restart``."""
 
-    def codes(self, X) -> CodingResult:
+    def codes(self, X: ArrayLike) -> CodingResult:
         """Return the codes of samples with what was spent on them and their certificate.
 
         Parameters

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 import scipy.sparse.linalg
 
 # Above this size of the smaller Gram matrix a Lanczos iteration replaces the full eigendecomposition.
@@ -24,13 +25,17 @@ def residual(X, codes, dictionary):
     return X.astype(np.float64) - codes.astype(np.float64) @ dictionary.astype(np.float64)
 
 
-def objective(X, codes, dictionary, alpha, positive=True):
+def objective(
+    X: np.ndarray, codes: np.ndarray | sp.csr_array, dictionary: np.ndarray, alpha: float, positive: bool = True
+) -> np.ndarray:
     """Return ``P(z)`` per sample, shape ``(n_samples,)``; infinite where ``positive`` is violated."""
     value = 0.5 * _squared_norms(residual(X, codes, dictionary)) + alpha * _row_sums(abs(codes))
     return np.where(_feasible(codes, positive), value, np.inf)
 
 
-def duality_gap(X, codes, dictionary, alpha, positive=True):
+def duality_gap(
+    X: np.ndarray, codes: np.ndarray | sp.csr_array, dictionary: np.ndarray, alpha: float, positive: bool = True
+) -> np.ndarray:
     """Return the duality gap per sample, relative to ``1/2 ||x||^2``, shape ``(n_samples,)``.
 
     With ``r = x - z D`` and ``c = max_j d_j . r`` (of absolute values when signed), the dual point is ``r`` shrunk into
@@ -50,13 +55,13 @@ def duality_gap(X, codes, dictionary, alpha, positive=True):
     return np.where(_feasible(codes, positive), relative, np.inf)
 
 
-def alpha_max(X, dictionary, positive=True):
+def alpha_max(X: np.ndarray, dictionary: np.ndarray, positive: bool = True) -> np.ndarray:
     """Return, per sample, the smallest ``alpha`` whose optimal code is zero, shape ``(n_samples,)``."""
     correlation = X.astype(np.float64) @ dictionary.T.astype(np.float64)
     return np.maximum(correlation if positive else np.abs(correlation), 0.0).max(axis=1)
 
 
-def lipschitz(dictionary):
+def lipschitz(dictionary: np.ndarray) -> float:
     """Return ``||D||_2^2``, the Lipschitz constant of the gradient of the smooth part, never too small."""
     dictionary = dictionary.astype(np.float64)
     gram = dictionary.T @ dictionary if dictionary.shape[1] < dictionary.shape[0] else dictionary @ dictionary.T

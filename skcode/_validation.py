@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
@@ -13,8 +14,10 @@ from sklearn.utils.validation import check_is_fitted, check_random_state, valida
 
 __all__ = [
     "FLOATS",
+    "ArrayLike",
     "HasMethods",
     "Interval",
+    "MatrixLike",
     "StrOptions",
     "check_array",
     "check_codes",
@@ -34,6 +37,7 @@ __all__ = [
 ]
 
 FLOATS = [np.float64, np.float32]
+MatrixLike = ArrayLike | sp.sparray | sp.spmatrix
 
 
 def positive_real():

@@ -11,7 +11,15 @@ import scipy.sparse as sp
 from .._base import BaseCoder
 from .._parallel import map_chunks, single_threaded_blas
 from .._training import Adam, minibatches
-from .._validation import StrOptions, check_random_state, fit_context, integers_from, positive_real, real_from
+from .._validation import (
+    ArrayLike,
+    StrOptions,
+    check_random_state,
+    fit_context,
+    integers_from,
+    positive_real,
+    real_from,
+)
 from .encoders import ACTIVATIONS
 
 _CHUNK_SAMPLES = 1024  # samples encoded at once by `transform`
@@ -155,7 +163,7 @@ class SparseAutoencoder(BaseCoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None) -> SparseAutoencoder:
+    def fit(self, X: ArrayLike, y=None) -> SparseAutoencoder:
         """Train encoder and decoder.
 
         Parameters

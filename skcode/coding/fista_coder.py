@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._base import CertifiedCoder
-from .._validation import check_dictionary, fit_context, integers_from, positive_real, real_from
+from .._validation import ArrayLike, check_dictionary, fit_context, integers_from, positive_real, real_from
 
 
 class FISTACoder(CertifiedCoder):
@@ -122,7 +122,7 @@ class FISTACoder(CertifiedCoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None) -> FISTACoder:
+    def fit(self, X: ArrayLike, y=None) -> FISTACoder:
         """Take in the dictionary, or make one of the training samples.
 
         Parameters

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
-from .._validation import check_true_codes, fit_context
+from .._validation import ArrayLike, MatrixLike, check_true_codes, fit_context
 from .fista_coder import FISTACoder
 
 
@@ -75,7 +75,7 @@ class OracleCoder(FISTACoder):
     """
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None) -> OracleCoder:
+    def fit(self, X: ArrayLike, y: MatrixLike | None = None) -> OracleCoder:
         """Take in the dictionary, or fit one to true codes.
 
         Parameters

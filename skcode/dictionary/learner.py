@@ -6,6 +6,7 @@ import numpy as np
 
 from .._base import CertifiedCoder
 from .._validation import (
+    ArrayLike,
     StrOptions,
     check_dictionary,
     derived_random_state,
@@ -153,7 +154,7 @@ class DictionaryLearner(CertifiedCoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None) -> DictionaryLearner:
+    def fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
         """Learn the dictionary.
 
         Parameters

@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 
 from .._validation import (
     FLOATS,
+    ArrayLike,
+    MatrixLike,
     StrOptions,
     check_array,
     check_codes,
@@ -37,8 +39,8 @@ _MOST_PERMUTATIONS = 10
     prefer_skip_nested_validation=True,
 )
 def mcc_score(
-    codes_true,
-    codes_pred,
+    codes_true: MatrixLike,
+    codes_pred: MatrixLike,
     *,
     adjusted: bool = False,
     padding: str | None = None,
@@ -174,7 +176,7 @@ def _column_sums(columns):
     {"X": ["array-like"], "X_hat": ["array-like"], "mean": ["array-like", None]},
     prefer_skip_nested_validation=True,
 )
-def unexplained_variance(X, X_hat, *, mean=None) -> float:
+def unexplained_variance(X: ArrayLike, X_hat: ArrayLike, *, mean: ArrayLike | None = None) -> float:
     """Share of the variance of ``X`` that the reconstruction misses, ``sum ||x - x_hat||^2 / sum ||x - mean||^2``.
 
     Parameters

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils import Bunch
 
-from .._validation import check_dictionary, derived_random_state, integers_from, validate_params
+from .._validation import ArrayLike, check_dictionary, derived_random_state, integers_from, validate_params
 
 _CLOSE = 0.9  # the paper's threshold for "recovered"
 
@@ -20,7 +20,9 @@ _CLOSE = 0.9  # the paper's threshold for "recovered"
     },
     prefer_skip_nested_validation=True,
 )
-def match_dictionaries(components_true, components_learned, *, n_draws: int = 1, random_state=0) -> Bunch:
+def match_dictionaries(
+    components_true: ArrayLike, components_learned: ArrayLike, *, n_draws: int = 1, random_state=0
+) -> Bunch:
     """Match true and learned atoms one to one by absolute cosine.
 
     Parameters

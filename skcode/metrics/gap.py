@@ -10,7 +10,9 @@ from sklearn.utils import Bunch
 from .. import _lasso
 from .._validation import (
     FLOATS,
+    ArrayLike,
     HasMethods,
+    MatrixLike,
     check_array,
     check_codes,
     check_consistent_length,
@@ -32,7 +34,9 @@ from ..solvers import fista
     },
     prefer_skip_nested_validation=True,
 )
-def duality_gap(X, codes, dictionary, alpha, *, positive: bool = True) -> np.ndarray:
+def duality_gap(
+    X: ArrayLike, codes: MatrixLike, dictionary: ArrayLike, alpha: float, *, positive: bool = True
+) -> np.ndarray:
     """Certificate of codes: an upper bound on how far their objective is from the optimum, per sample.
 
     The problem is ``min_z 1/2 ||x - z D||^2 + alpha ||z||_1`` (``z >= 0`` when positive). The dual point is the
@@ -87,7 +91,7 @@ def duality_gap(X, codes, dictionary, alpha, *, positive: bool = True) -> np.nda
 )
 def amortisation_gap(
     encoder,
-    X,
+    X: ArrayLike,
     *,
     alpha: float,
     positive: bool | None = None,

@@ -13,7 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
-from .._validation import HasMethods, check_array, check_codes, check_consistent_length, validate_params
+from .._validation import (
+    ArrayLike,
+    HasMethods,
+    MatrixLike,
+    check_array,
+    check_codes,
+    check_consistent_length,
+    validate_params,
+)
 from .codes import mcc_score
 
 _COLUMNS_AT_ONCE = 256  # of a sparse code matrix made dense for ranking
@@ -31,7 +39,16 @@ _COLUMNS_AT_ONCE = 256  # of a sparse code matrix made dense for ranking
     },
     prefer_skip_nested_validation=True,
 )
-def shift_report(estimator, X_id, y_id, X_ood, y_ood, *, codes_id=None, codes_ood=None) -> Bunch:
+def shift_report(
+    estimator,
+    X_id: ArrayLike,
+    y_id: ArrayLike,
+    X_ood: ArrayLike,
+    y_ood: ArrayLike,
+    *,
+    codes_id: MatrixLike | None = None,
+    codes_ood: MatrixLike | None = None,
+) -> Bunch:
     """Report what a compositional shift does to the codes of a fitted estimator and to a probe on them.
 
     Parameters

@@ -6,7 +6,15 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import Bunch
 
-from .._validation import check_array, check_codes, check_consistent_length, real_from, validate_params
+from .._validation import (
+    ArrayLike,
+    MatrixLike,
+    check_array,
+    check_codes,
+    check_consistent_length,
+    real_from,
+    validate_params,
+)
 
 
 @validate_params(
@@ -18,7 +26,9 @@ from .._validation import check_array, check_codes, check_consistent_length, rea
     },
     prefer_skip_nested_validation=True,
 )
-def support_scores(codes_true, codes_pred, *, pairs=None, threshold: float = 1e-4) -> Bunch:
+def support_scores(
+    codes_true: MatrixLike, codes_pred: MatrixLike, *, pairs: ArrayLike | None = None, threshold: float = 1e-4
+) -> Bunch:
     """Compare the active components of predicted and true codes, sample by sample.
 
     Parameters

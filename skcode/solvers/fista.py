@@ -17,9 +17,9 @@ from .._parallel import map_chunks
 from .._proximal import prox_l1, prox_l1_positive
 from ._result import CodingResult
 
-# While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many samples,
-# if the Gram matrix stays in a core's cache. A step costs (non-zeros x components) there and (2 x features x components)
-# as two products, which run several times faster.
+# While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
+# samples, if the Gram matrix stays in a core's cache. A step costs (non-zeros x components) there and (2 x features x
+# components) as two products, which run several times faster.
 _CACHED_GRAM_BYTES = 1 << 20
 _SPARSE_BELOW = 0.5  # non-zeros per feature
 _SWEEP = 10  # iterations between two looks at density and duality gap; the latter costs about one iteration itself
@@ -29,9 +29,18 @@ _RETIRE_SHARE = 0.25  # share of finished samples at which a chunk is compacted
 
 
 def fista(
-    X, dictionary, alpha, *, positive=True, max_iter=1000, tol=1e-4, codes_init=None, restart=True,
-    sparse_output=False, n_jobs=None,
-):  # fmt: skip
+    X: np.ndarray,
+    dictionary: np.ndarray,
+    alpha: float,
+    *,
+    positive: bool = True,
+    max_iter: int = 1000,
+    tol: float = 1e-4,
+    codes_init: np.ndarray | None = None,
+    restart: bool = True,
+    sparse_output: bool = False,
+    n_jobs: int | None = None,
+) -> CodingResult:
     """Solve the L1 problem of every sample by FISTA.
 
     Parameters
@@ -69,9 +78,18 @@ def fista(
 
 
 def ista(
-    X, dictionary, alpha, *, positive=True, max_iter=1000, tol=1e-4, codes_init=None, restart=True,
-    sparse_output=False, n_jobs=None,
-):  # fmt: skip
+    X: np.ndarray,
+    dictionary: np.ndarray,
+    alpha: float,
+    *,
+    positive: bool = True,
+    max_iter: int = 1000,
+    tol: float = 1e-4,
+    codes_init: np.ndarray | None = None,
+    restart: bool = True,
+    sparse_output: bool = False,
+    n_jobs: int | None = None,
+) -> CodingResult:
     """Solve the L1 problem of every sample by ISTA, proximal gradient without momentum.
 
     Parameters are those of `fista`; ``restart`` has nothing to restart here and is accepted so that solvers can be

@@ -84,6 +84,7 @@ def test_published_values_are_read_for_the_published_point_only(job):
     assert not job.published_for(job.synthetic(0, 100, 10, 4000))
 
 
+@pytest.mark.filterwarnings("default")  # what old versions of matplotlib call is not ours to mend
 def test_a_tiny_run_writes_its_rows(job, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     methods = ["linear_probe", "sae_topk", "fista+topk", "oracle"]
