@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numba import njit
 
 from .._lasso import duality_gap, lipschitz
-from .._parallel import map_chunks
+from .._parallel import map_chunks, single_threaded_blas
 from .._proximal import prox_l1, prox_l1_positive
 from ._result import CodingResult
 
@@ -104,15 +104,16 @@ def ista(
 def _solve(X, dictionary, alpha, *, codes_init, sparse_output, n_jobs, **options):
     n_components = dictionary.shape[0]
     dictionary = np.ascontiguousarray(dictionary, dtype=X.dtype)
-    curvature = lipschitz(dictionary)
-    step = 1.0 / curvature if curvature > 0 else 1.0  # an all-zero dictionary is content with any step
-    gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
-    chunk_size = int(np.clip(_CHUNK_ELEMENTS // max(n_components, 1), *_CHUNK_SAMPLES))
-    work = partial(
-        _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=step, codes_init=codes_init,
-        sparse_output=sparse_output, **options,
-    )  # fmt: skip
-    return CodingResult.concatenate(map_chunks(work, X.shape[0], chunk_size, n_jobs))
+    chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
+    with single_threaded_blas:
+        curvature = lipschitz(dictionary)
+        step = 1.0 / curvature if curvature > 0 else 1.0  # an all-zero dictionary is content with any step
+        gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
+        work = partial(
+            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=step, codes_init=codes_init,
+            sparse_output=sparse_output, **options,
+        )  # fmt: skip
+        return CodingResult.concatenate(map_chunks(work, X.shape[0], chunk_size, n_jobs))
 
 
 def _solve_slice(part, *, X, codes_init, sparse_output, **options):
@@ -132,6 +133,7 @@ def _solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter,
     rows = np.arange(n_samples)
     point, pace = codes.copy(), np.ones(n_samples)
     step, threshold = codes.dtype.type(step), codes.dtype.type(alpha * step)
+    projected = X @ dictionary.T if gram is not None else None
     done = 0
     while True:
         if tol > 0:
@@ -140,12 +142,13 @@ def _solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter,
                 return out
             if np.count_nonzero(open_rows) <= (1 - _RETIRE_SHARE) * len(rows):
                 rows, X, codes, point, pace = (array[open_rows] for array in (rows, X, codes, point, pace))
+                projected = projected[open_rows] if gram is not None else None
         if done == max_iter:
             break
         n_steps = min(_SWEEP, max_iter - done)
         options = (codes, point, pace, step, threshold, positive, momentum, restart, n_steps)
         if gram is not None and np.count_nonzero(point) < _SPARSE_BELOW * X.size:
-            _sweep_on_gram(X @ dictionary.T, gram, *options)
+            _sweep_on_gram(projected, gram, *options)
         else:
             _sweep_by_products(X, dictionary, *options)
         done += n_steps
