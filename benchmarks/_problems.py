@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +77,9 @@ def digits(seed: int, n_components: int | None, n_active: int, n_samples: int) -
         return np.maximum(pixels @ network.coefs_[0] + network.intercepts_[0], 0).astype(np.float32)
 
     X_train, X_id, X_ood = hidden(train), hidden(test_id[0]), hidden(test_ood[0])
-    n_components = 2 * _HIDDEN_UNITS if n_components is None else n_components
+    width = _width(n_components, n_active, _HIDDEN_UNITS)
     return Problem(
-        "digits", n_components, n_active, _auto_alpha(X_train), X_train, X_id, X_ood, left, test_id[1], test_ood[1]
+        "digits", width, n_active, _auto_alpha(X_train), X_train, X_id, X_ood, left, test_id[1], test_ood[1]
     )
 
 
@@ -98,10 +99,11 @@ def from_file(path: str, seed: int, n_components: int | None, n_active: int, n_s
     X = np.asarray(activations[np.sort(rows)], dtype=np.float32)
     X = X[rng.permutation(len(X))]
     half = len(X) // 2
-    n_components = 2 * X.shape[1] if n_components is None else n_components
-    return Problem(Path(path).name, n_components, n_active, _auto_alpha(X[:half]), X[:half], X[half:])
+    width = _width(n_components, n_active, X.shape[1])
+    return Problem(Path(path).name, width, n_active, _auto_alpha(X[:half]), X[:half], X[half:])
 
 
+@functools.cache
 def open_activations(path: str) -> np.ndarray:
     """Return the memory map of a ``.npy`` file of shape ``(n_samples, n_features)`` and finite reals, or end."""
     try:
@@ -124,6 +126,14 @@ def open_activations(path: str) -> np.ndarray:
         if bad.any():
             fail(f"--data {path}: NaN or infinity in row {start + int(np.argmax(bad))}")
     return activations
+
+
+def _width(n_components, n_active, n_features):
+    """Return the width of dictionaries on real data, twice the features by default, or end if it is below k."""
+    width = 2 * n_features if n_components is None else n_components
+    if n_active > width:
+        fail(f"--n-active {n_active}: must be at most the {width} components")
+    return width
 
 
 def _auto_alpha(X):

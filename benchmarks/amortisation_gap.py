@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from _contestants import COSTS, METHODS, applicable, run
 from _harness import Parser, Progress, fail, output_directory, print_table, write_results
-from _problems import Problem, digits, from_file, open_activations, synthetic
+from _problems import Problem, digits, from_file, synthetic
 from joblib import Parallel, delayed
 
 LABELS = {
@@ -95,16 +95,12 @@ def _natural(lowest):
 
 
 def loaders(options):
-    """Return {name: function of the seed} for the data asked for, having checked what can be checked."""
+    """Return {name: function of the seed} for the data asked for."""
     size = {"n_components": options.n_components, "n_active": options.n_active, "n_samples": options.n_samples}
     kinds = {"synthetic": synthetic, "digits": digits}
     if options.data in (None, *kinds):
         names = list(kinds) if options.data is None else [options.data]
         return {name: partial(kinds[name], **size) for name in names}
-    n_features = open_activations(options.data).shape[1]
-    n_components = 2 * n_features if options.n_components is None else options.n_components
-    if options.n_active > n_components:
-        fail(f"--n-active {options.n_active}: must be at most the {n_components} components")
     return {Path(options.data).name: partial(from_file, options.data, **size)}
 
 

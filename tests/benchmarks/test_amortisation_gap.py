@@ -62,6 +62,7 @@ def test_bad_files_are_described(job, tmp_path, capsys, array, message):
         (["--n-samples", "many"], "invalid integer value: 'many'"),
         (["--n-jobs", "0"], "--n-jobs: 0 jobs"),
         (["--data", "synthetic", "--n-components", "10"], "n_active=10 must be at most 5 with n_components=10"),
+        (["--data", "digits", "--n-active", "65"], "--n-active 65: must be at most the 64 components"),
         (["--data", "digits", "--methods", "oracle"], "none of them applies to --data digits"),
     ],
 )
