@@ -78,9 +78,7 @@ def digits(seed: int, n_components: int | None, n_active: int, n_samples: int) -
 
     X_train, X_id, X_ood = hidden(train), hidden(test_id[0]), hidden(test_ood[0])
     width = _width(n_components, n_active, _HIDDEN_UNITS)
-    return Problem(
-        "digits", width, n_active, _auto_alpha(X_train), X_train, X_id, X_ood, left, test_id[1], test_ood[1]
-    )
+    return Problem("digits", width, n_active, _auto_alpha(X_train), X_train, X_id, X_ood, left, test_id[1], test_ood[1])
 
 
 def _pairs(images, labels, pool, n_pairs, shifted, rng):
