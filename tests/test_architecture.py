@@ -47,7 +47,6 @@ def test_imports_go_down(path):
         if other == room and len(path.parts) > 1:
             continue  # within a room
         allowed = {below for below, floor in FLOORS.items() if floor < FLOORS[room]}
-        # `_lasso` and `_validation` share the ground floor but stand alone.
         assert other in allowed, f"{path} (floor {FLOORS[room]}) imports {name}"
 
 

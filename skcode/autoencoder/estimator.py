@@ -89,7 +89,7 @@ class SparseAutoencoder(BaseCoder):
         For each epoch: ``squared_error``, ``penalty`` and ``mean_l0`` over its batches.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if ``X`` had any.
 
     See Also

@@ -33,7 +33,7 @@ class FISTACoder(CertifiedCoder):
         Proximal gradient with or without momentum.
     restart : bool, default=True
         Whether FISTA forgets the momentum of a sample that points uphill. ``False`` is the original method, which
-        stalls on coherent dictionaries.
+        takes several times as many iterations, most of all on coherent dictionaries.
     max_iter : int, default=10000
         Most iterations per sample.
     tol : float, default=1e-4
@@ -58,7 +58,7 @@ class FISTACoder(CertifiedCoder):
         Most iterations that the first 32 training samples needed, at least 1.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if ``X`` had any.
 
     See Also
@@ -153,7 +153,7 @@ class FISTACoder(CertifiedCoder):
 
     def _finish_fit(self, X):
         self.alpha_ = float(self.alpha)
-        self.n_iter_ = self._iterations_on_probe(X)
+        self.n_iter_ = self._iterations_on_probe(X) if self.tol > 0 else self.max_iter
         return self
 
     def _inference_options(self):

@@ -54,7 +54,7 @@ class OracleCoder(FISTACoder):
         Most iterations that the first 32 training samples needed, at least 1.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if ``X`` had any.
 
     See Also

@@ -82,7 +82,7 @@ class DictionaryLearner(CertifiedCoder):
         Which atoms no training sample uses.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if ``X`` had any.
 
     See Also

@@ -13,7 +13,7 @@ class CodingResult(NamedTuple):
 
     Attributes
     ----------
-    codes : ndarray or CSR matrix of shape (n_samples, n_components)
+    codes : ndarray or CSR array of shape (n_samples, n_components)
         The codes, in the dtype of the data.
     n_iter : ndarray of shape (n_samples,), dtype int64
         Iterations spent on each sample.

@@ -1,7 +1,7 @@
 """The textbook proximal-gradient iterations, as fused numba passes.
 
 ISTA (Daubechies et al., 2004) and FISTA (Beck and Teboulle, 2009), with the adaptive restart of O'Donoghue and Candes
-(2015, gradient scheme) applied sample by sample: a coherent dictionary makes plain momentum overshoot and stall.
+(2015, gradient scheme) applied sample by sample: plain momentum overshoots, most of all on a coherent dictionary.
 """
 
 from __future__ import annotations
