@@ -96,7 +96,11 @@ def _fitted(fit, methods, problem, seed):
         if fit in methods:
             yield fit, sae, seconds
         if f"fista+{activation}" in methods:
-            coder = FISTACoder(sae.components_, offset=sae.decoder_bias_, alpha=problem.alpha, **PUBLISHED_FISTA)
+            # Published: non-negative on every decoder, also on that of MP, whose own codes are signed.
+            coder = FISTACoder(
+                sae.components_, offset=sae.decoder_bias_, alpha=problem.alpha,
+                positive=problem.dictionary is not None or activation != "matching_pursuit", **PUBLISHED_FISTA,
+            )  # fmt: skip
             yield f"fista+{activation}", coder.fit(problem.X_train), seconds
 
 
@@ -131,7 +135,9 @@ def _measure(encoder, problem):
         row["unexplained_variance"] = unexplained_variance(
             problem.X_id, reconstruction, mean=problem.X_train.mean(axis=0, dtype=np.float64)
         )
-        row["amortisation_gap"] = amortisation_gap(encoder, problem.X_id, alpha=problem.alpha).mean_gap
+        for side, X in (("id", problem.X_id), ("ood", problem.X_ood)):
+            if X is not None:
+                row[f"amortisation_gap_{side}"] = amortisation_gap(encoder, X, alpha=problem.alpha).mean_gap
     return row
 
 

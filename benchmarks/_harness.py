@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
+import os
 import platform
 import sys
 import time
@@ -75,6 +77,8 @@ def output_directory(path: str) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"--output {path}: cannot make that directory ({error.strerror})")
+    if not os.access(directory, os.W_OK):
+        fail(f"--output {path}: cannot write there")
     return directory
 
 
@@ -90,6 +94,7 @@ def write_results(directory: Path, name: str, settings: dict, rows: list[dict]) 
     modules = (numba, numpy, scipy, sklearn, skcode)
     versions = {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
     as_json, as_csv = directory / f"{name}.json", directory / f"{name}.csv"
+    rows = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows]
     as_json.write_text(json.dumps({"settings": settings, "versions": versions, "rows": rows}, indent=1) + "\n")
     fields = list(dict.fromkeys(field for row in rows for field in row))
     with as_csv.open("w", newline="") as file:

@@ -120,9 +120,10 @@ def open_activations(path: str) -> np.ndarray:
     if activations.dtype.kind not in "fiu":
         fail(f"--data {path}: wanted real numbers, got dtype {activations.dtype}")
     for start in range(0, len(activations), _ROWS_AT_ONCE):
-        bad = ~np.isfinite(activations[start : start + _ROWS_AT_ONCE]).all(axis=1)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is as bad
+            bad = ~np.isfinite(activations[start : start + _ROWS_AT_ONCE].astype(np.float32)).all(axis=1)
         if bad.any():
-            fail(f"--data {path}: NaN or infinity in row {start + int(np.argmax(bad))}")
+            fail(f"--data {path}: NaN or infinity (in float32) in row {start + int(np.argmax(bad))}")
     return activations
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from numbers import Integral
 
 import numpy as np
@@ -28,7 +29,15 @@ from .solvers import CodingResult
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
 
 
-class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+def _level_of_caller():
+    """Return the ``stacklevel`` of the first frame outside skcode and the wrappers of scikit-learn."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("skcode", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of everything that turns samples into codes over a dictionary.
 
     A fitted coder has ``components_`` of shape ``(n_components, n_features)``, ``offset_`` and ``mean_`` of shape
@@ -164,7 +173,7 @@ class CertifiedCoder(BaseCoder):
                 f"{options['tol']:g} within {options['max_iter']} iterations; the worst gap is "
                 f"{result.dual_gap.max():.2g}. Raise the number of iterations or the tolerance.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=_level_of_caller(),
             )
         if self.verbose:
             l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()

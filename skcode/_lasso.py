@@ -22,7 +22,7 @@ _LANCZOS_SAFETY = 1.001
 
 def residual(X, codes, dictionary):
     """Return ``X - codes @ dictionary`` in float64; ``codes`` may be sparse."""
-    return X.astype(np.float64) - codes.astype(np.float64) @ dictionary.astype(np.float64)
+    return _float64(X) - _float64(codes) @ _float64(dictionary)
 
 
 def objective(
@@ -41,9 +41,9 @@ def duality_gap(
     With ``r = x - z D`` and ``c = max_j d_j . r`` (of absolute values when signed), the dual point is ``r`` shrunk into
     the feasible set, ``theta = r * min(1, alpha / c)``, and the gap ``P(z) - 1/2 ||x||^2 + 1/2 ||x - theta||^2``.
     """
-    X = X.astype(np.float64)
+    X = _float64(X)
     rest = residual(X, codes, dictionary)
-    correlation = rest @ dictionary.T.astype(np.float64)
+    correlation = rest @ _float64(dictionary).T
     steepest = (correlation if positive else np.abs(correlation)).max(axis=1)
     with np.errstate(divide="ignore"):
         shrink = np.where(steepest <= alpha, 1.0, alpha / steepest)
@@ -57,20 +57,28 @@ def duality_gap(
 
 def alpha_max(X: np.ndarray, dictionary: np.ndarray, positive: bool = True) -> np.ndarray:
     """Return, per sample, the smallest ``alpha`` whose optimal code is zero, shape ``(n_samples,)``."""
-    correlation = X.astype(np.float64) @ dictionary.T.astype(np.float64)
+    correlation = _float64(X) @ _float64(dictionary).T
     return np.maximum(correlation if positive else np.abs(correlation), 0.0).max(axis=1)
 
 
 def lipschitz(dictionary: np.ndarray) -> float:
     """Return ``||D||_2^2``, the Lipschitz constant of the gradient of the smooth part, never too small."""
-    dictionary = dictionary.astype(np.float64)
+    dictionary = _float64(dictionary)
     gram = dictionary.T @ dictionary if dictionary.shape[1] < dictionary.shape[0] else dictionary @ dictionary.T
     size = gram.shape[0]
     if size <= _DENSE_EIGENVALUES_UP_TO:
         return float(scipy.linalg.eigvalsh(gram, subset_by_index=[size - 1, size - 1])[0])
-    start = np.ones(size)  # fixed, so that the same dictionary always gives the same step
+    if not gram.any():
+        return 0.0
+    # Fixed, so that the same dictionary always gives the same step; random, so as not to be orthogonal to what is
+    # sought, as a constant start would be to atoms of zero mean.
+    start = np.random.RandomState(0).standard_normal(size)
     largest = scipy.sparse.linalg.eigsh(gram, k=1, v0=start, tol=1e-5, return_eigenvectors=False)[0]
     return float(largest) * _LANCZOS_SAFETY
+
+
+def _float64(array):
+    return array.astype(np.float64, copy=False)
 
 
 def _squared_norms(rows):

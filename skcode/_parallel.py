@@ -10,16 +10,18 @@ from joblib import Parallel, delayed
 
 
 class _SingleThreadedBLAS:
-    """Context manager, reference-counted because the thread limit of a BLAS belongs to the whole process.
+    """Context manager, reference-counted because the thread limit of a BLAS with its own threads is the process's.
 
-    The first call in sets the limit, the last one out restores it, so that concurrent callers neither
-    oversubscribe the cores nor lift the limit under each other.
+    The first call in sets the limit, the last one out restores it, so that concurrent callers neither oversubscribe
+    the cores nor lift the limit under each other. A BLAS on OpenMP threads keeps a limit for each calling thread, so
+    there every thread sets and restores its own.
     """
 
     def __init__(self):
         self._lock = threading.Lock()
         self._depth = 0
         self._limiter = None
+        self._of_thread = threading.local()
 
     def __enter__(self):
         with self._lock:
@@ -27,8 +29,15 @@ class _SingleThreadedBLAS:
                 self._limiter = _controller().limit(limits=1, user_api="blas")
                 _release_control()
             self._depth += 1
+        per_thread = _controller().select(threading_layer="openmp")
+        if per_thread.lib_controllers:
+            limits = self._of_thread.__dict__.setdefault("limits", [])
+            limits.append(per_thread.limit(limits=1, user_api="blas"))
 
     def __exit__(self, *exception):
+        limits = self._of_thread.__dict__.get("limits")
+        if limits:
+            limits.pop().restore_original_limits()
         with self._lock:
             self._depth -= 1
             if self._depth == 0:

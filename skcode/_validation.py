@@ -16,7 +16,6 @@ __all__ = [
     "FLOATS",
     "ArrayLike",
     "HasMethods",
-    "Interval",
     "MatrixLike",
     "StrOptions",
     "check_array",
@@ -87,9 +86,9 @@ def check_offset(offset, X):
     return offset
 
 
-def check_codes(codes, name, ensure_min_samples=1):
+def check_codes(codes, name):
     """Return codes as a float array or CSR matrix of shape ``(n_samples, n_components)``."""
-    return check_array(codes, accept_sparse="csr", dtype=FLOATS, ensure_min_samples=ensure_min_samples, input_name=name)
+    return check_array(codes, accept_sparse="csr", dtype=FLOATS, input_name=name)
 
 
 def check_true_codes(y, n_samples, estimator):

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -81,10 +82,25 @@ def test_codes_of_the_wrong_width_are_rejected(estimator, shift):
         estimator.inverse_transform(np.ones((2, 3)))
 
 
-def test_set_output_pandas_free(shift):
-    # Without pandas there is still the default container; with sparse codes nothing else would be allowed.
-    coder = FISTACoder(shift.dictionary).set_output(transform="default").fit(shift.X_train)
-    assert isinstance(coder.transform(shift.X_val), np.ndarray)
+def test_data_frames_in_and_out(shift):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(shift.X_train).add_prefix("neuron")
+    coder = FISTACoder(shift.dictionary).set_output(transform="pandas").fit(X)
+    codes = coder.transform(X)
+    assert list(codes.columns[:2]) == ["fistacoder0", "fistacoder1"]
+    assert list(coder.feature_names_in_[:2]) == ["neuron0", "neuron1"]
+    with pytest.raises(ValueError, match="sparse"):
+        coder.set_params(sparse_output=True).transform(X)
+
+
+@pytest.mark.parametrize("estimator", [FISTACoder(sparse_output=True), SparseAutoencoder(max_epochs=2)], ids=str)
+def test_worker_processes_give_the_same_bits(estimator, shift):
+    estimator = fitted(estimator, shift)
+    X = np.tile(shift.X_val, (8, 1))  # several chunks
+    here = estimator.transform(X)
+    with parallel_config("loky", n_jobs=2):
+        there = estimator.transform(X)
+    assert (here != there).sum() == 0
 
 
 @pytest.mark.parametrize("name", ["fistacoder", "sparseautoencoder"])

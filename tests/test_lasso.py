@@ -66,6 +66,14 @@ def test_sparse_codes_give_the_same_numbers(rng, random_dictionary):
         np.testing.assert_allclose(function(samples, sp.csr_array(codes), dictionary, 0.1), dense, rtol=1e-12)
 
 
+def test_lipschitz_of_dictionaries_that_a_constant_start_would_miss(rng):
+    assert _lasso.lipschitz(np.zeros((1200, 600))) == 0
+    for flat in (np.ones((600, 1)), np.ones((1, 600))):  # all columns, or all rows, have zero mean
+        dictionary = rng.standard_normal((600, 600))
+        dictionary -= flat * dictionary.mean(axis=0 if flat.shape[0] > 1 else 1, keepdims=True)
+        assert _lasso.lipschitz(dictionary) == pytest.approx(np.linalg.norm(dictionary, 2) ** 2, rel=2e-3)
+
+
 @pytest.mark.parametrize("shape", [(40, 12), (12, 40), (1200, 600)])
 def test_lipschitz_is_never_below_the_squared_spectral_norm(rng, shape):
     dictionary = rng.standard_normal(shape)

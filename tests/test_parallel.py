@@ -47,6 +47,13 @@ def test_guard_is_shared_by_threads():
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("chunk_size", [1, 10])
+def test_blas_has_one_thread_inside_a_chunk(n_jobs, chunk_size):
+    seen = map_chunks(lambda part: blas_threads(), 10, chunk_size, n_jobs)
+    assert {count for counts in seen for count in counts} == {1}
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
 def test_chunks_cover_everything_once_in_order(n_jobs):
     parts = map_chunks(lambda part: np.arange(10)[part], 10, 3, n_jobs)
     assert [len(part) for part in parts] == [3, 3, 3, 1]

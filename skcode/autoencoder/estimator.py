@@ -34,7 +34,21 @@ class SparseAutoencoder(BaseCoder):
 
     with the L1 norm as penalty for ``"relu"``, the L0 norm for ``"jumprelu"``, and none for ``"topk"`` and
     ``"matching_pursuit"``. The defaults are the published settings [1]_: Adam with decoupled weight decay, decoder
-    started from the encoder, decoder gradients projected off the atoms, atoms rescaled to norm 1 every 50 epochs.
+    started from the encoder, decoder gradients projected off the atoms, atoms rescaled to norm 1 every 50 epochs. In the
+    terms of the authors' code:
+
+    ================================= ==============================================
+    official                          here
+    ================================= ==============================================
+    ``sae_type``                      ``activation`` (``MP`` is ``matching_pursuit``)
+    ``width``                         ``n_components``
+    ``gamma_reg = 1e-4``              ``alpha``, with the same two means
+    ``kval_topk``, ``mp_kval``        ``n_active``
+    ``lr = 5e-4`` of AdamW            ``learning_rate``, ``weight_decay=0.01``
+    ``bandwidth = 1e-3``              ``bandwidth``
+    ``renorm_every = 50``             ``renormalise_every``
+    ``Ae``, ``be``, ``Ad``, ``bd``    ``encoder_components_``, ``encoder_bias_``, ``components_.T``, ``decoder_bias_``
+    ================================= ==============================================
 
     Parameters
     ----------
@@ -227,7 +241,6 @@ class SparseAutoencoder(BaseCoder):
     def _store(self, parameters):
         if self._encoder.signed:
             _normalise_atoms(parameters["decoder"])  # codes were made on unit atoms all along
-        self._parameters = parameters
         self.components_ = parameters["decoder"]
         self.decoder_bias_ = self.offset_ = parameters["decoder_bias"]
         for attribute in ("encoder_components_", "encoder_bias_", "threshold_"):
@@ -238,7 +251,13 @@ class SparseAutoencoder(BaseCoder):
             self.threshold_ = self._encoder.threshold(parameters)
 
     def _encode(self, X):
-        parameters = {name: value.astype(X.dtype, copy=False) for name, value in self._parameters.items()}
+        names = {"components_": "decoder", "offset_": "decoder_bias", "encoder_components_": "encoder",
+                 "encoder_bias_": "encoder_bias", "threshold_": "threshold"}  # fmt: skip
+        parameters = {
+            name: getattr(self, attribute).astype(X.dtype, copy=False)
+            for attribute, name in names.items()
+            if hasattr(self, attribute)
+        }
         work = partial(_encode_slice, X=X, encoder=self._encoder, parameters=parameters, sparse=self.sparse_output)
         blocks = map_chunks(work, len(X), _CHUNK_SAMPLES, self.n_jobs)
         return sp.vstack(blocks, format="csr") if self.sparse_output else np.concatenate(blocks)
@@ -268,5 +287,8 @@ def _normalise_atoms(decoder):
 
 
 def _project_off_atoms(gradient, decoder):
-    """Take out of each atom's gradient its part along the atom, in place, so that norms stay about 1."""
+    """Take out of each atom's gradient its part along the atom, in place, so that norms stay about 1.
+
+    As published, without dividing by the squared norm, which between two rescalings is only about 1.
+    """
     gradient -= np.einsum("ij,ij->i", gradient, decoder)[:, None] * decoder

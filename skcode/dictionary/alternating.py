@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from .. import _lasso
 from .._parallel import single_threaded_blas
@@ -28,7 +30,8 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None, r
     """Learn a dictionary by rounds of 100 warm-started FISTA steps, a least-squares dictionary, and unit atoms.
 
     Stops when the dictionary moves by less than ``tol`` of its norm, or after ``max_epochs`` rounds. An atom that no
-    sample uses becomes zero and stays so, as published. ``report`` is called with the round and the history.
+    sample uses becomes zero and stays so, as published; when no atom is used at all, it warns and stops. ``report`` is
+    called with the round and the history.
     """
     history = {"objective": [], "mean_l0": [], "change": []}
     codes = None
@@ -41,6 +44,14 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None, r
             codes = result.codes
             history["objective"].append(float(_lasso.objective(X, codes, components, alpha, positive).mean()))
             history["mean_l0"].append(float(np.count_nonzero(codes) / len(codes)))
+            if not codes.any():
+                history["change"].append(0.0)
+                warnings.warn(
+                    f"no sample uses any atom with alpha={alpha:g}: learning stopped after pass {epoch}. Lower alpha.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+                break
             updated = _least_squares_atoms(X, codes)
             history["change"].append(float(np.linalg.norm(updated - components) / np.linalg.norm(components)))
             components = updated

@@ -44,7 +44,8 @@ class DictionaryLearner(CertifiedCoder):
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     max_epochs : int, default=1000
-        Most passes over the training samples.
+        Most passes over the training samples. Reaching it is no cause for a warning; ``n_iter_`` and
+        ``history_["change"]`` tell.
     tol : float, default=1e-5
         Learning stops when a pass changes the dictionary by less than this share of its norm.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
@@ -173,6 +174,11 @@ class DictionaryLearner(CertifiedCoder):
         ------
         ValueError
             If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``alpha`` is so large that no sample uses any atom.
         """
         centred = self._center(self._check_training_samples(X))
         self.alpha_ = _auto_alpha(centred) if self.alpha == "auto" else float(self.alpha)

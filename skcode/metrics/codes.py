@@ -21,9 +21,9 @@ from .._validation import (
 
 # A column counts as constant when its variance is this small beside its largest square: rounding, not signal.
 _CONSTANT = 1e-14
-# Chance is averaged over about this many matched columns: enough to know it to 1e-3, at a bounded cost.
+# Chance is averaged over about this many matched columns, at a bounded cost.
 _MATCHED_COLUMNS_FOR_CHANCE = 2000
-_MOST_PERMUTATIONS = 10
+_MOST_PERMUTATIONS = 200
 
 
 @validate_params(
@@ -72,8 +72,8 @@ def mcc_score(
         ``"variance"`` keeps only as many predicted columns of largest variance as there are active true ones: the
         official variant out of distribution [1]_.
     n_permutations : int, optional
-        Shufflings behind the expectation. By default 10, fewer for more than 200 active columns and one from 2000 on:
-        the mean over many columns needs few.
+        Shufflings behind the expectation. By default 2000 divided by the number of active columns, at least 1 and at
+        most 200: the mean over many columns needs few.
     random_state : int, RandomState instance or None, default=0
         Source of the shufflings and of the noise padding (42 gives the official values).
 
@@ -128,7 +128,9 @@ def mcc_score(
         n_permutations = int(np.clip(_MATCHED_COLUMNS_FOR_CHANCE // n_true, 1, _MOST_PERMUTATIONS))
     shuffled = [_matched_correlation(true, pred[rng.permutation(pred.shape[0])]) for _ in range(n_permutations)]
     expected = float(np.mean(shuffled)) / n_pairs
-    return (score - expected) / (1.0 - expected) if expected < 1.0 else 0.0
+    if expected > 1.0 - 1e-12:  # two samples: everything correlates
+        return 1.0 if score > 1.0 - 1e-12 else 0.0
+    return (score - expected) / (1.0 - expected)
 
 
 def _matched_correlation(true, pred):
@@ -136,7 +138,8 @@ def _matched_correlation(true, pred):
     cross = true.T @ pred
     cross = cross.toarray() if sp.issparse(cross) else cross
     # Sparse columns were scaled but not centred: their means are taken out here (those of dense ones are 0).
-    similarity = np.abs(cross - np.outer(_column_sums(true), _column_sums(pred)) / true.shape[0])
+    cross -= np.outer(_column_sums(true) / true.shape[0], _column_sums(pred))
+    similarity = np.abs(cross, out=cross)
     return float(similarity[linear_sum_assignment(similarity, maximize=True)].sum())
 
 
@@ -209,6 +212,6 @@ def unexplained_variance(X: ArrayLike, X_hat: ArrayLike, *, mean: ArrayLike | No
         raise ValueError(f"mean must be a vector of n_features={X.shape[1]} values, got shape {mean.shape}.")
     missed = float(np.sum(np.square(X - X_hat, dtype=np.float64)))
     total = float(np.sum(np.square(X - mean)))
-    if total == 0.0:
+    if total <= _CONSTANT * float(np.sum(np.square(X, dtype=np.float64))):
         return 0.0 if missed == 0.0 else float("inf")
     return missed / total

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 from .. import _lasso
@@ -22,6 +24,8 @@ from .._validation import (
     validate_params,
 )
 from ..solvers import fista
+
+_ROWS_TO_CHECK = 8  # codes on which an encoder's reconstruction is checked to be linear
 
 
 @validate_params(
@@ -129,6 +133,16 @@ def amortisation_gap(
         - ``dual_gap``: ndarray of shape (n_samples,), certificate of ``optimum``: the true gap is at most
           ``gap + dual_gap``
 
+    Raises
+    ------
+    ValueError
+        If the encoder does not reconstruct by ``codes @ components_ + offset``.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If an optimum misses ``tol``.
+
     Examples
     --------
     >>> from skcode import FISTACoder
@@ -139,15 +153,29 @@ def amortisation_gap(
     >>> bool(amortisation_gap(coder, data.X_val, alpha=0.1).mean_gap < 1e-4)
     True
     """
-    X = check_array(X, dtype=FLOATS, input_name="X")
     codes = check_codes(encoder.transform(X), "the codes of encoder")
+    X = check_array(X, dtype=FLOATS, input_name="X")
     dictionary = np.asarray(encoder.components_)
-    offset = encoder.inverse_transform(np.zeros((1, dictionary.shape[0]), dtype=X.dtype))[0]
+    offset = np.asarray(encoder.inverse_transform(np.zeros((1, dictionary.shape[0]), dtype=X.dtype)))[0]
+    some = codes[:_ROWS_TO_CHECK]
+    if not np.allclose(encoder.inverse_transform(some), some @ dictionary + offset, rtol=1e-3, atol=1e-5):
+        raise ValueError(
+            f"encoder.inverse_transform of {type(encoder).__name__} is not codes @ components_ + offset: it has no "
+            "dictionary to compare on."
+        )
     X = X - offset.astype(X.dtype)
     if positive is None:
         positive = bool(codes.min() >= 0)
     objective = _lasso.objective(X, codes, dictionary, alpha, positive)
     best = fista(X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, n_jobs=n_jobs)
+    missed = best.dual_gap > tol
+    if missed.any():
+        warnings.warn(
+            f"the optimum of {np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "
+            f"{tol:g} within {max_iter} iterations; their gap is underestimated by up to {best.dual_gap.max():.2g}.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
     optimum = np.minimum(_lasso.objective(X, best.codes, dictionary, alpha, positive), objective)
     energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
     gap = np.divide(objective - optimum, energy, where=energy > 0, out=np.zeros_like(energy))

@@ -54,10 +54,10 @@ def shift_report(
     Parameters
     ----------
     estimator : fitted estimator
-        A ``Pipeline`` that ends in a classifier (its own predictions give the accuracy, the codes are what reaches the
-        classifier); or a transformer; or a regressor whose predictions are the codes, as the linear probe's
-        ``RidgeCV``. For the latter two an unpenalised ``LogisticRegression`` is fitted to the in-distribution codes,
-        so its ``accuracy_id`` is a training accuracy, as published [1]_.
+        A ``Pipeline`` that ends in a classifier, or a search over one (its own predictions give the accuracy, the codes
+        are what reaches the classifier); or a transformer; or a regressor whose predictions are the codes, as the
+        linear probe's ``RidgeCV``. For the latter two an unpenalised ``LogisticRegression`` is fitted to the
+        in-distribution codes, so its ``accuracy_id`` is a training accuracy, as published [1]_.
     X_id, X_ood : array-like of shape (n_samples, n_features)
         Data in and out of distribution; preferably not what the estimator was fitted to.
     y_id, y_ood : array-like of shape (n_samples,)
@@ -69,7 +69,9 @@ def shift_report(
     -------
     report : Bunch
         ``accuracy_id``, ``accuracy_ood``; ``auc_id``, ``auc_ood`` of the single code column that separates the
-        in-distribution labels best, either way round (NaN unless there are two classes); with true codes
+        in-distribution labels best. Each is ``max(AUC, 1 - AUC)``, as published: the direction is free on either side,
+        so a column that turns round under the shift is not punished. NaN on a side that lacks one of two classes. With
+        true codes
         ``mcc_id``, ``mcc_ood`` and the chance-corrected ``adjusted_mcc_id``, ``adjusted_mcc_ood``.
 
     See Also
@@ -91,6 +93,12 @@ def shift_report(
     >>> report.accuracy_ood > 0.85, report.auc_ood > 0.95, report.mcc_ood > 0.95
     (True, True, True)
     """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if is_classifier(estimator) and not isinstance(estimator, Pipeline):
+        raise ValueError(
+            "estimator must be a Pipeline that ends in a classifier, a transformer, or a regressor that predicts "
+            f"codes; {type(estimator).__name__} is a classifier without codes."
+        )
     y_id = check_array(y_id, ensure_2d=False, dtype=None, input_name="y_id")
     y_ood = check_array(y_ood, ensure_2d=False, dtype=None, input_name="y_ood")
     pred_id, pred_ood = _codes_of(estimator, X_id), _codes_of(estimator, X_ood)
@@ -132,11 +140,13 @@ def _codes_of(estimator, X):
 
 
 def _best_column_auc(pred_id, y_id, pred_ood, y_ood):
-    classes = np.union1d(y_id, y_ood)
+    classes = np.unique(y_id)
     if len(classes) != 2:
         return float("nan"), float("nan")
     auc_id = _column_auc(pred_id, y_id == classes[1])
     best = int(np.argmax(auc_id))
+    if not np.array_equal(np.unique(y_ood), classes):
+        return float(auc_id[best]), float("nan")
     return float(auc_id[best]), float(_column_auc(pred_ood[:, [best]], y_ood == classes[1])[0])
 
 
@@ -144,8 +154,6 @@ def _column_auc(codes, positive_class):
     """Return the ROC AUC of each column as a score of the label, either way round; ties count one half."""
     n_positive = np.count_nonzero(positive_class)
     n_negative = len(positive_class) - n_positive
-    if n_positive == 0 or n_negative == 0:
-        return np.full(codes.shape[1], 0.5)
     auc = np.empty(codes.shape[1])
     for start in range(0, codes.shape[1], _COLUMNS_AT_ONCE):
         block = codes[:, start : start + _COLUMNS_AT_ONCE]

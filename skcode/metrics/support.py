@@ -64,9 +64,11 @@ def support_scores(
     true, pred = _support(codes_true, threshold), _support(codes_pred, threshold)
     total = _per_sample(pred)
     if pairs is not None:
-        pairs = check_array(pairs, dtype=np.int64, input_name="pairs")
-        if pairs.shape[1] != 2:
-            raise ValueError(f"pairs must have shape (n_pairs, 2), got {pairs.shape}.")
+        pairs = check_array(pairs, dtype=None, input_name="pairs")
+        if pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+            raise ValueError(f"pairs must be integers of shape (n_pairs, 2), got {pairs.dtype} of shape {pairs.shape}.")
+        if pairs.min() < 0 or np.any(pairs.max(axis=0) >= (true.shape[1], pred.shape[1])):
+            raise ValueError(f"pairs must index {true.shape[1]} true and {pred.shape[1]} predicted columns.")
         true, pred = true[:, pairs[:, 0]], pred[:, pairs[:, 1]]
     elif true.shape[1] != pred.shape[1]:
         raise ValueError(

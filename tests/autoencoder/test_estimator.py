@@ -12,7 +12,42 @@ def test_training_lowers_the_loss(shift, activation):
     error = np.array(sae.history_["squared_error"])
     assert len(error) == sae.n_iter_ == 200
     assert error[-1] < 0.5 * error[0]
-    assert sae.score(shift.X_val) > -0.8
+
+
+def test_one_epoch_is_adamw_on_projected_gradients_from_a_tied_start(shift):
+    X = shift.X_train[:50]
+    start = SparseAutoencoder(
+        40, activation="relu", learning_rate=1e-300, weight_decay=0, max_epochs=1, renormalise_every=None, random_state=0
+    ).fit(X)  # fmt: skip
+    encoder, decoder = start.encoder_components_, start.components_
+    bound = 1 / np.sqrt(X.shape[1])
+    assert np.abs(encoder).max() == pytest.approx(bound, rel=0.02)
+    assert np.std(encoder) == pytest.approx(bound / np.sqrt(3), rel=0.1)
+    np.testing.assert_allclose(decoder, encoder / np.linalg.norm(encoder, axis=1, keepdims=True))
+
+    parameters = {"encoder": encoder, "encoder_bias": np.zeros(40), "decoder": decoder, "decoder_bias": np.zeros(X.shape[1])}  # fmt: skip
+    _, _, _, gradients = ACTIVATIONS["relu"](None, None).loss_and_gradients(parameters, X, 1e-4)
+    slope = gradients["decoder"] - np.sum(gradients["decoder"] * decoder, axis=1, keepdims=True) * decoder
+    options = {
+        "learning_rate": 1e-3,
+        "weight_decay": 0.5,
+        "max_epochs": 1,
+        "renormalise_every": None,
+        "random_state": 0,
+    }
+    sae = SparseAutoencoder(40, activation="relu", **options).fit(X)
+    # The first step of Adam has the length of the learning rate in every coordinate; decay comes on top.
+    expected = (1 - 1e-3 * 0.5) * decoder - 1e-3 * slope / (np.abs(slope) + 1e-8)
+    np.testing.assert_allclose(sae.components_, expected, atol=1e-9)
+    sae.set_params(renormalise_every=1).fit(X)
+    np.testing.assert_allclose(np.linalg.norm(sae.components_, axis=1), 1)
+
+
+def test_codes_follow_the_public_attributes(shift):
+    sae = SparseAutoencoder(40, activation="jumprelu", max_epochs=1, random_state=0).fit(shift.X_train)
+    before = sae.transform(shift.X_val)
+    sae.threshold_ = np.full(40, np.median(before[before > 0]))
+    np.testing.assert_array_equal(sae.transform(shift.X_val), np.where(before > sae.threshold_, before, 0))
 
 
 @pytest.mark.parametrize("activation", ["relu", "topk"])

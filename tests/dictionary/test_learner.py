@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
+from skcode.dictionary.alternating import _least_squares_atoms
 from skcode.metrics import match_dictionaries, mcc_score
 from skcode.solvers import fista
 
@@ -77,6 +79,23 @@ def test_same_seed_same_bits_for_any_n_jobs(shift):
     X = np.tile(shift.X_train, (6, 1))  # several chunks
     one, two = (DictionaryLearner(40, max_epochs=2, random_state=0, n_jobs=n).fit(X) for n in (1, 2))
     np.testing.assert_array_equal(one.components_, two.components_)
+
+
+def test_a_penalty_that_leaves_nothing_is_warned_of(shift):
+    learner = DictionaryLearner(40, alpha=50.0, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="no sample uses any atom with alpha=50: learning stopped after pass 1"):
+        learner.fit(shift.X_train)
+    assert learner.unused_atoms_.all()
+    assert np.isfinite(learner.components_).all()
+
+
+def test_official_dictionary_from_oracle_codes(official):
+    # Reference values of the authors' dictionary update from 100 steps of FISTA on the true dictionary.
+    X = official.X_val.astype(np.float32)
+    codes = fista(X, official.dictionary, 0.1, max_iter=100, tol=0, restart=False).codes
+    match = match_dictionaries(official.dictionary, _least_squares_atoms(X, codes), n_draws=0)
+    assert match.mean_cosine == pytest.approx(0.9992671951327329, abs=1e-6)
+    assert match.mean_angular_error == pytest.approx(0.03754424917089505, abs=1e-5)
 
 
 def test_verbose_reports_each_pass(shift, capsys):

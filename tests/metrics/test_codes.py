@@ -82,6 +82,11 @@ def test_adjusted_score_is_unbiased_on_small_samples(rng):
     assert abs(np.mean(scores)) < 4 * np.std(scores) / np.sqrt(60)
 
 
+def test_two_samples_tell_nothing_but_perfection():
+    true = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert mcc_score(true, true, adjusted=True) == 1
+
+
 def test_score_is_deterministic_by_default(rng):
     true, pred = sparse_codes(rng, 100, 20), sparse_codes(rng, 100, 20)
     assert mcc_score(true, pred, adjusted=True) == mcc_score(true, pred, adjusted=True)
@@ -126,7 +131,7 @@ def test_unexplained_variance_by_hand():
     assert unexplained_variance(X, np.zeros((2, 2))) == 2
     assert unexplained_variance(X, np.zeros((2, 2)), mean=[0, 0]) == 1
     assert unexplained_variance(np.ones((2, 2)), np.ones((2, 2))) == 0
-    assert unexplained_variance(np.ones((2, 2)), np.zeros((2, 2))) == np.inf
+    assert unexplained_variance(np.full((3, 2), 0.1), np.full((3, 2), 0.2)) == np.inf
 
 
 def test_unexplained_variance_rejects_other_shapes():

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 
 from skcode import FISTACoder, SparseAutoencoder
 from skcode.metrics import amortisation_gap, duality_gap
@@ -43,6 +45,16 @@ def test_signed_codes_are_compared_with_the_signed_optimum(rng):
     optimum = np.sign(X) * np.maximum(np.abs(X) - 0.2, 0)
     gap = amortisation_gap(Fixed(dictionary, np.zeros(3), optimum), X, alpha=0.2, tol=1e-10)
     np.testing.assert_allclose(gap.gap, 0, atol=1e-9)
+
+
+def test_what_cannot_be_compared_is_refused_and_what_is_not_certified_warned_of(shift):
+    with pytest.raises(ValueError, match="inverse_transform of PCA is not codes @ components_"):
+        amortisation_gap(PCA(5, whiten=True).fit(shift.X_train), shift.X_val, alpha=0.1)
+    assert np.isfinite(amortisation_gap(PCA(5).fit(shift.X_train), shift.X_val, alpha=0.1).mean_gap)
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    with pytest.warns(ConvergenceWarning, match="the optimum of 300 of 300 samples missed"):
+        amortisation_gap(coder, shift.X_val, alpha=0.1, max_iter=2)
+    assert amortisation_gap(coder, shift.X_val, alpha=0.1, tol=1e-9).dual_gap.max() <= 1e-9
 
 
 def test_public_duality_gap_accepts_csr_and_checks_shapes(shift):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -69,6 +70,22 @@ def test_more_than_two_classes_have_accuracy_but_no_auc(rng):
     report = shift_report(FunctionTransformer(), codes, y, codes, y)
     assert np.isnan(report.auc_id)
     assert 0 < report.accuracy_id <= 1
+
+
+def test_a_side_with_one_class_has_no_auc(rng):
+    codes, y = rng.random_sample((60, 4)), np.repeat([0, 1], 30)
+    report = shift_report(FunctionTransformer(), codes, y, codes, np.ones(60, int))
+    assert report.auc_id >= 0.5
+    assert np.isnan(report.auc_ood)
+    with pytest.raises(ValueError, match="LogisticRegression is a classifier without codes"):
+        shift_report(LogisticRegression().fit(codes, y), codes, y, codes, y)
+
+
+def test_a_search_over_a_pipeline_is_judged_as_its_best_pipeline(shift):
+    pipeline = make_pipeline(FISTACoder(shift.dictionary), LogisticRegression())
+    search = GridSearchCV(pipeline, {"fistacoder__alpha": [0.05]}, cv=2).fit(shift.X_train, shift.y_train)
+    arguments = (shift.X_val, shift.y_val, shift.X_ood, shift.y_ood)
+    assert shift_report(search, *arguments) == shift_report(search.best_estimator_, *arguments)
 
 
 def test_lengths_are_checked(shift):

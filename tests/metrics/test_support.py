@@ -40,5 +40,9 @@ def test_official_values_of_the_oracle(official):
 def test_widths_that_differ_need_pairs():
     with pytest.raises(ValueError, match="codes_true has 4 columns and codes_pred 3"):
         support_scores(TRUE, PRED[:, :3])
-    with pytest.raises(ValueError, match=r"pairs must have shape \(n_pairs, 2\)"):
-        support_scores(TRUE, PRED, pairs=[[0, 1, 2]])
+    for pairs in ([[0, 1, 2]], [[0.5, 1.0]]):
+        with pytest.raises(ValueError, match=r"pairs must be integers of shape \(n_pairs, 2\)"):
+            support_scores(TRUE, PRED, pairs=pairs)
+    for pairs in ([[0, 4]], [[-1, 0]]):
+        with pytest.raises(ValueError, match="pairs must index 4 true and 4 predicted columns"):
+            support_scores(TRUE, PRED, pairs=pairs)

@@ -215,6 +215,20 @@ def test_samples_that_miss_the_tolerance_carry_their_own_gap(shift):
     np.testing.assert_allclose(result.dual_gap, duality_gap(X, result.codes, shift.dictionary, 0.01))
 
 
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="X must be an array of float32 or float64, got int64"):
+        fista(np.ones((3, 4), dtype=np.int64), np.eye(4), 0.1)
+
+
+def test_a_sample_at_rest_is_returned_with_the_gap_it_has(shift, route):
+    X = shift.X_val[:50].astype(np.float32)
+    result = fista(X, shift.dictionary, 0.1, tol=1e-15, max_iter=100_000)
+    missed = result.dual_gap > 1e-15
+    assert missed.any()
+    assert np.median(result.n_iter[missed]) < 5000
+    assert result.dual_gap.max() < 1e-5
+
+
 def test_an_all_zero_dictionary_gives_zero_codes():
     result = fista(np.ones((3, 4)), np.zeros((5, 4)), 0.1)
     assert not result.codes.any()
