@@ -82,7 +82,7 @@ def _fitted(fit, methods, problem, seed):
     elif fit in ("dl_fista", "dl_fista_train"):
         real = problem.dictionary is None
         learner = DictionaryLearner(
-            problem.n_components, alpha=problem.alpha, method="alternating", offset="mean" if real else None,
+            problem.n_components, alpha=problem.alpha, method="alternating",
             max_epochs=MOST_PASSES_ON_REAL_DATA if real else 1000, random_state=seed,
         )  # fmt: skip
         # Published: learned on the very samples that the in-distribution metrics use. The honest row is beside it.

@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import math
-import os
 import platform
 import sys
 import time
@@ -77,13 +76,22 @@ def output_directory(path: str) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"--output {path}: cannot make that directory ({error.strerror})")
-    if not os.access(directory, os.W_OK):
-        fail(f"--output {path}: cannot write there")
     return directory
 
 
-def write_results(directory: Path, name: str, settings: dict, rows: list[dict]) -> list[Path]:
-    """Write ``name.json`` (settings, versions, rows) and ``name.csv`` (rows); return their paths."""
+def writable(directory: Path, names: list[str]) -> list[Path]:
+    """Return the paths of result files, having made sure before any work that they can be written."""
+    paths = [directory / name for name in names]
+    for path in paths:
+        try:
+            path.open("a").close()
+        except OSError as error:
+            fail(f"--output {directory}: cannot write {path.name} there ({error.strerror})")
+    return paths
+
+
+def write_results(as_json: Path, as_csv: Path, settings: dict, rows: list[dict]) -> None:
+    """Write settings, versions and rows as JSON, and the rows as CSV."""
     import numba
     import numpy
     import scipy
@@ -93,7 +101,6 @@ def write_results(directory: Path, name: str, settings: dict, rows: list[dict]) 
 
     modules = (numba, numpy, scipy, sklearn, skcode)
     versions = {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
-    as_json, as_csv = directory / f"{name}.json", directory / f"{name}.csv"
     rows = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows]
     as_json.write_text(json.dumps({"settings": settings, "versions": versions, "rows": rows}, indent=1) + "\n")
     fields = list(dict.fromkeys(field for row in rows for field in row))
@@ -101,4 +108,3 @@ def write_results(directory: Path, name: str, settings: dict, rows: list[dict]) 
         writer = csv.DictWriter(file, fields)
         writer.writeheader()
         writer.writerows(rows)
-    return [as_json, as_csv]

@@ -76,7 +76,7 @@ def digits(seed: int, n_components: int | None, n_active: int, n_samples: int) -
     def hidden(pixels):
         return np.maximum(pixels @ network.coefs_[0] + network.intercepts_[0], 0).astype(np.float32)
 
-    X_train, X_id, X_ood = hidden(train), hidden(test_id[0]), hidden(test_ood[0])
+    X_train, X_id, X_ood = _centred(hidden(train), hidden(test_id[0]), hidden(test_ood[0]))
     width = _width(n_components, n_active, _HIDDEN_UNITS)
     return Problem("digits", width, n_active, _auto_alpha(X_train), X_train, X_id, X_ood, left, test_id[1], test_ood[1])
 
@@ -96,9 +96,9 @@ def from_file(path: str, seed: int, n_components: int | None, n_active: int, n_s
     rows = rng.permutation(len(activations))[: min(n_samples, len(activations))]
     X = np.asarray(activations[np.sort(rows)], dtype=np.float32)
     X = X[rng.permutation(len(X))]
-    half = len(X) // 2
+    X_train, X_id = _centred(X[: len(X) // 2], X[len(X) // 2 :])
     width = _width(n_components, n_active, X.shape[1])
-    return Problem(Path(path).name, width, n_active, _auto_alpha(X[:half]), X[:half], X[half:])
+    return Problem(Path(path).name, width, n_active, _auto_alpha(X_train, path), X_train, X_id)
 
 
 @functools.cache
@@ -135,7 +135,15 @@ def _width(n_components, n_active, n_features):
     return width
 
 
-def _auto_alpha(X):
+def _centred(X_train, *others):
+    """Return samples without the training mean, which no learner should have to learn before the race starts."""
+    mean = X_train.mean(axis=0, dtype=np.float64)
+    return [(X - mean).astype(np.float32) for X in (X_train, *others)]
+
+
+def _auto_alpha(X, path="digits"):
     """Return the paper's penalty in units of the samples' scale, as ``DictionaryLearner(alpha="auto")`` does."""
-    centred = X - X.mean(axis=0)
-    return max(0.055 * float(np.sqrt(np.mean(np.sum(centred**2, axis=1)))), 1e-12)
+    scale = float(np.sqrt(np.einsum("ij,ij->", X, X, dtype=np.float64) / len(X)))
+    if not 1e-12 < scale < 1e12:
+        fail(f"--data {path}: samples lie at a distance of {scale:.2g} from their mean; wanted between 1e-12 and 1e12")
+    return 0.055 * scale

@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from _contestants import COSTS, METHODS, MOST_PASSES_ON_REAL_DATA, applicable, run
-from _harness import Parser, Progress, fail, output_directory, print_table, write_results
+from _harness import Parser, Progress, fail, output_directory, print_table, writable, write_results
 from _problems import Problem, digits, from_file, synthetic
 from joblib import Parallel, delayed
 
@@ -36,6 +36,8 @@ LABELS = {
     "linear_probe": "linear probe", "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
     "oracle": "FISTA, true dictionary",
 }  # fmt: skip
+TITLES = {"digits": "A real network: new pairs of digits"}
+INK, BLUE, ORANGE = "#222222", "#0072b2", "#d55e00"
 FIT_SECONDS = "fit s: learning the dictionary behind the row; fits ran --n-jobs at a time."
 NAMES = {"relu": "ReLU", "topk": "TopK", "jumprelu": "JumpReLU", "matching_pursuit": "MP"}
 
@@ -47,11 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         fail('drawing needs matplotlib: python -m pip install ".[benchmarks]"')
     problems = {(name, seed): load[name](seed) for name in load for seed in options.seeds}
+    paths = writable(directory, [f"amortisation_gap.{ending}" for ending in ("json", "csv", "png")])
     rows = compete(problems, options)
     for name in dict.fromkeys(name for name, _ in problems):
         show(name, [row for row in rows if row["data"] == name], problems[name, options.seeds[0]])
     settings = {name: value for name, value in vars(options).items() if name != "output"}
-    paths = [*write_results(directory, "amortisation_gap", settings, rows), directory / "amortisation_gap.png"]
+    write_results(*paths[:2], settings, rows)
     draw(rows, published_for(next(iter(problems.values()))), paths[-1])
     print("\nWritten: " + ", ".join(str(path) for path in paths))
 
@@ -118,6 +121,7 @@ def compete(problems: dict, options) -> list[dict]:
     if not tasks:
         fail(f"--methods {' '.join(options.methods)}: none of them applies to --data {options.data}")
     tasks.sort(key=lambda task: -COSTS[task[0]])  # the long ones first, so that no core waits at the end
+    print(f"{len(tasks)} fits, {options.n_jobs} at a time; kernels are compiled on first use.", file=sys.stderr)
     progress = Progress(sum(COSTS[fit] for fit, *_ in tasks), len(tasks))
     rows = []
     for (fit, _, problem, seed), (found, seconds) in Parallel(options.n_jobs, return_as="generator_unordered")(
@@ -202,7 +206,7 @@ def show(name: str, rows: list[dict], problem: Problem) -> None:
         more = {"unexplained": "unexplained_variance", "L0": "mean_l0"} | gaps | {"fit s": "fit_seconds"}
         notes = ["unexplained: share of held-out variance missed; compare it at similar L0 only.",
                  "gap: mean (objective - optimum) / (1/2 ||x||^2) on the method's own dictionary, "
-                 f"alpha={problem.alpha:.3g}.",
+                 f"alpha={problem.alpha:.3g}. Samples are centred by the training mean.",
                  f"DL-FISTA makes at most {MOST_PASSES_ON_REAL_DATA} passes here.", FIT_SECONDS]  # fmt: skip
         if known:
             notes.insert(
@@ -215,7 +219,7 @@ def show(name: str, rows: list[dict], problem: Problem) -> None:
             return "-"
         digits_shown = {"fit_seconds": 1, "mean_l0": 1}.get(metric, 3)
         text = f"{values.mean():.{digits_shown}f}"
-        if n_seeds > 1 and metric in metrics.values():
+        if n_seeds > 1 and metric != "fit_seconds":
             text += f" ± {values.std():.{digits_shown}f}"
         if published and metric in metrics.values():
             text += f" ({published[method, metric][0]:.3f})" if (method, metric) in published else " " * 8
@@ -240,60 +244,74 @@ def draw(rows: list[dict], published: dict, path: Path) -> None:
         by_data[row["data"]].append(row)
     heights = [len({row["method"] for row in part}) for part in by_data.values()]
     figure, axes = plt.subplots(
-        1, len(by_data), figsize=(6.2 * len(by_data), 1.6 + 0.34 * max(heights)), squeeze=False, layout="constrained"
+        1, len(by_data), figsize=(6.2 * len(by_data), 1.9 + 0.34 * max(heights)), squeeze=False, layout="constrained"
     )
     for axis, (name, part) in zip(axes[0], by_data.items(), strict=True):
-        _panel(axis, name, part, published if name == "synthetic" else {})
+        if "accuracy_ood" in part[0]:
+            _shift_panel(axis, part, published if name == "synthetic" else {})
+        else:
+            _trade_off_panel(axis, part)
+        axis.set_title("Known concepts in new combinations" if name == "synthetic" else TITLES.get(name, name),
+                       fontsize=11, loc="left", parse_math=False)  # fmt: skip
+        axis.set_axisbelow(True)
+        axis.tick_params(length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.spines["bottom"].set_color("#b5b5b5")
+    keys = [
+        ("o", BLUE, BLUE, "autoencoder"),
+        ("o", ORANGE, ORANGE, "FISTA on its dictionary"),
+        ("o", INK, INK, "others"),
+    ]
+    if any("accuracy_ood" in part[0] for part in by_data.values()):
+        keys += [("o", "white", INK, "in distribution"), ("o", INK, INK, "new combinations")]
+    if published:
+        keys.append(("|", INK, INK, "published, new combinations"))
+    handles = [
+        plt.Line2D([], [], ls="", marker=m, mfc=fill, mec=edge, mew=1.4, label=text) for m, fill, edge, text in keys
+    ]
+    figure.legend(
+        handles=handles, frameon=False, fontsize=8.5, ncols=min(len(keys), 3 * len(by_data)),
+        loc="outside lower center", handletextpad=0.2, columnspacing=1.4,
+    )  # fmt: skip
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
 
-def _panel(axis, name, rows, published):
-    ink, grey, blue, orange = "#222222", "#b5b5b5", "#0072b2", "#d55e00"
+def _colour(method):
+    return ORANGE if method.startswith("fista+") else BLUE if method.startswith("sae_") else INK
+
+
+def _shift_panel(axis, rows, published):
     methods = list(dict.fromkeys(row["method"] for row in rows))[::-1]
-    if "mcc_ood" in rows[0]:
-        before, after, words = "mcc_id", "mcc_ood", "mean correlation with the true concepts (MCC)"
-        title = "Known concepts in new combinations"
-    elif "accuracy_ood" in rows[0]:
-        before, after, words = "accuracy_id", "accuracy_ood", "accuracy of a linear readout"
-        title = "A real network: new pairs of digits"
-    else:
-        before, after, words = "unexplained_variance", "unexplained_variance", "held-out variance left unexplained"
-        title = name
+    score, words = ("mcc", "mean correlation with the true concepts (MCC)") if "mcc_ood" in rows[0] else (
+        "accuracy", "accuracy of a linear readout")  # fmt: skip
     for height, method in enumerate(methods):
-        colour = orange if method.startswith("fista+") else blue if method.startswith("sae_") else ink
-        start, end = collect(rows, method, before), collect(rows, method, after)
-        if not len(end):
-            continue
+        colour = _colour(method)
+        start, end = collect(rows, method, f"{score}_id"), collect(rows, method, f"{score}_ood")
         axis.plot([start.mean(), end.mean()], [height, height], color=colour, lw=2, alpha=0.35, solid_capstyle="butt")
-        if before != after:
-            axis.plot(start.mean(), height, "o", ms=6, mfc="white", mec=colour, mew=1.4)
-        axis.plot(end.mean(), height, "o", ms=7, color=colour)
+        axis.plot(end.mean(), height, "o", ms=6, color=colour, clip_on=False)
+        axis.plot(start.mean(), height, "o", ms=8, mfc="none", mec=colour, mew=1.4, clip_on=False)
         if len(end) > 1:
             axis.errorbar(end.mean(), height, xerr=end.std(), color=colour, capsize=2, lw=1)
-        if (method, after) in published:
-            axis.plot(published[method, after][0], height, "|", ms=15, mew=1.6, color=ink)
+        if (method, f"{score}_ood") in published:
+            axis.plot(published[method, f"{score}_ood"][0], height, "|", ms=15, mew=1.6, color=INK)
     axis.set_yticks(range(len(methods)), [label(method) for method in methods])
     axis.set_xlabel(words)
-    axis.set_title(title, fontsize=11, loc="left")
-    axis.set_axisbelow(True)
     axis.grid(axis="x", color="#ececec")
-    axis.tick_params(length=0)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.spines["bottom"].set_color(grey)
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(0.0, low), min(1.01, high) if before != after else high)
-    if before != after:
-        handles = [
-            axis.plot([], [], "o", ms=6, mfc="white", mec=ink, mew=1.4, label="in distribution")[0],
-            axis.plot([], [], "o", ms=7, color=ink, label="new combinations")[0],
-        ]
-        if published:
-            handles.append(axis.plot([], [], "|", ms=12, mew=1.6, color=ink, label="published, new combinations")[0])
-        axis.legend(
-            handles=handles, frameon=False, fontsize=8.5, ncols=len(handles), loc="upper center",
-            bbox_to_anchor=(0.5, -0.13), handletextpad=0.2, columnspacing=1.2,
-        )  # fmt: skip
+
+
+def _trade_off_panel(axis, rows):
+    for method in dict.fromkeys(row["method"] for row in rows):
+        l0, missed = collect(rows, method, "mean_l0").mean(), collect(rows, method, "unexplained_variance").mean()
+        axis.plot(l0, missed, "o", ms=7, color=_colour(method), clip_on=False)
+        axis.annotate(
+            label(method), (l0, missed), xytext=(6, 3), textcoords="offset points", fontsize=8.5, color="#444444"
+        )
+    axis.margins(x=0.2, y=0.12)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("mean number of active components (L0)")
+    axis.set_ylabel("held-out variance left unexplained")
+    axis.grid(color="#ececec")
 
 
 if __name__ == "__main__":

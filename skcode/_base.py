@@ -166,7 +166,7 @@ class CertifiedCoder(BaseCoder):
     def _infer(self, X):
         result = self._solve(X)
         options = self._inference_options()
-        missed = result.dual_gap > options["tol"]
+        missed = ~(result.dual_gap <= options["tol"])  # NaN, from samples too large to square, is a miss
         if options["tol"] > 0 and missed.any():
             warnings.warn(
                 f"{np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "

@@ -16,4 +16,4 @@ def prox_l1(value, threshold):
 @njit(cache=True, nogil=True)
 def prox_l1_positive(value, threshold):
     """Return ``argmin_{z >= 0} 1/2 (z - value)^2 + threshold z``, the one-sided soft threshold."""
-    return value - threshold if value > threshold else value * 0
+    return value - threshold if value > threshold else threshold * 0  # and not value * 0, which can be -0.0

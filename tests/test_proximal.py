@@ -32,3 +32,4 @@ def test_prox_is_nonexpansive_and_odd(first, second, threshold):
 def test_prox_keeps_the_dtype():
     assert prox_l1(np.float32(2), np.float32(0.5)) == np.float32(1.5)
     assert prox_l1_positive(np.float32(-2), np.float32(0.5)) == 0
+    assert not np.signbit(prox_l1_positive(-2.0, 0.5))

@@ -83,9 +83,9 @@ class TopK(FeedForward):
 class JumpReLU(FeedForward):
     """Rectified codes above a learned threshold per component, with an L0 penalty (Rajamanoharan et al., 2024).
 
-    Nothing but a straight-through estimate moves the threshold: a rectangle kernel of width ``bandwidth``. As published,
-    the one of the penalty looks at codes and not at preactivations, so that a code of zero counts only while the
-    threshold is below half a bandwidth.
+    Nothing but a straight-through estimate moves the threshold: a rectangle kernel of width ``bandwidth``. As
+    published, the one of the penalty looks at codes and not at preactivations, so that a code of zero counts only while
+    the threshold is below half a bandwidth.
     """
 
     _FIRST_THRESHOLD = 1e-3
@@ -115,8 +115,8 @@ class JumpReLU(FeedForward):
 class MatchingPursuit:
     """``n_active`` greedy steps on the unit-norm decoder, unrolled and differentiated through (MP-SAE; signed codes).
 
-    There is no encoder: each step takes the atom of largest absolute correlation with the residual, and as in the authors'
-    code none twice.
+    There is no encoder: each step takes the atom of largest absolute correlation with the residual, and as in the
+    authors' code none twice.
     """
 
     signed = True

@@ -34,8 +34,8 @@ class SparseAutoencoder(BaseCoder):
 
     with the L1 norm as penalty for ``"relu"``, the L0 norm for ``"jumprelu"``, and none for ``"topk"`` and
     ``"matching_pursuit"``. The defaults are the published settings [1]_: Adam with decoupled weight decay, decoder
-    started from the encoder, decoder gradients projected off the atoms, atoms rescaled to norm 1 every 50 epochs. In the
-    terms of the authors' code:
+    started from the encoder, decoder gradients projected off the atoms, atoms rescaled to norm 1 every 50 epochs. In
+    the terms of the authors' code:
 
     ================================= ==============================================
     official                          here
@@ -195,7 +195,7 @@ class SparseAutoencoder(BaseCoder):
         Raises
         ------
         ValueError
-            If ``n_active`` exceeds the number of components.
+            If ``n_active`` exceeds the number of components, or training diverges.
         """
         X = self._check_training_samples(X)
         n_components = 2 * X.shape[1] if self.n_components is None else self.n_components
@@ -226,6 +226,11 @@ class SparseAutoencoder(BaseCoder):
                 _project_off_atoms(gradients["decoder"], parameters["decoder"])
                 optimiser.step(gradients)
                 totals += len(batch) * np.array([squared_error, penalty, np.count_nonzero(codes) / len(batch)])
+            if not np.isfinite(totals).all():
+                raise ValueError(
+                    f"training diverged in epoch {epoch + 1}: learning_rate={self.learning_rate:g} is too large, or X "
+                    "is not of moderate scale."
+                )
             for values, total in zip(history.values(), totals, strict=True):
                 values.append(float(total / len(X)))
             if self.renormalise_every is not None and epoch % self.renormalise_every == 0:

@@ -140,7 +140,8 @@ def _matched_correlation(true, pred):
     # Sparse columns were scaled but not centred: their means are taken out here (those of dense ones are 0).
     cross -= np.outer(_column_sums(true) / true.shape[0], _column_sums(pred))
     similarity = np.abs(cross, out=cross)
-    return float(similarity[linear_sum_assignment(similarity, maximize=True)].sum())
+    matched = similarity[linear_sum_assignment(similarity, maximize=True)]
+    return float(np.minimum(matched, 1.0).sum())
 
 
 def _standardised(codes):

@@ -105,9 +105,9 @@ def amortisation_gap(
 ) -> Bunch:
     """Measure what an encoder loses by not solving the inference problem on its own dictionary, per sample.
 
-    Compares the objective ``1/2 ||x - z D||^2 + alpha ||z||_1`` of the encoder's codes with that of the optimum, both
-    on the encoder's dictionary and offset. It asks nothing of the dictionary's quality: an encoder with a wrong
-    dictionary may have no gap, and one with the true dictionary a large one.
+    Compares the objective ``1/2 ||x - b - z D||^2 + alpha ||z||_1`` of the encoder's codes with that of the optimum,
+    both on the encoder's dictionary ``D`` and offset ``b``. It asks nothing of the dictionary's quality: an encoder
+    with a wrong dictionary may have no gap, and one with the true dictionary a large one.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def amortisation_gap(
     Returns
     -------
     gap : Bunch
-        - ``gap``: ndarray of shape (n_samples,), ``(objective - optimum) / (1/2 ||x||^2)``, at least 0
+        - ``gap``: ndarray of shape (n_samples,), ``(objective - optimum) / (1/2 ||x - b||^2)``, at least 0
         - ``mean_gap``: its mean
         - ``objective``, ``optimum``: ndarrays of shape (n_samples,), absolute values
         - ``dual_gap``: ndarray of shape (n_samples,), certificate of ``optimum``: the true gap is at most
@@ -153,6 +153,10 @@ def amortisation_gap(
     >>> bool(amortisation_gap(coder, data.X_val, alpha=0.1).mean_gap < 1e-4)
     True
     """
+    if not hasattr(encoder, "components_"):
+        raise TypeError(
+            f"encoder must be fitted and have components_, its dictionary; {type(encoder).__name__} has none."
+        )
     codes = check_codes(encoder.transform(X), "the codes of encoder")
     X = check_array(X, dtype=FLOATS, input_name="X")
     dictionary = np.asarray(encoder.components_)

@@ -16,26 +16,19 @@ def test_training_lowers_the_loss(shift, activation):
 
 def test_one_epoch_is_adamw_on_projected_gradients_from_a_tied_start(shift):
     X = shift.X_train[:50]
-    start = SparseAutoencoder(
-        40, activation="relu", learning_rate=1e-300, weight_decay=0, max_epochs=1, renormalise_every=None, random_state=0
-    ).fit(X)  # fmt: skip
+    options = {"activation": "relu", "max_epochs": 1, "renormalise_every": None, "random_state": 0}
+    start = SparseAutoencoder(40, learning_rate=1e-300, weight_decay=0, **options).fit(X)
     encoder, decoder = start.encoder_components_, start.components_
     bound = 1 / np.sqrt(X.shape[1])
     assert np.abs(encoder).max() == pytest.approx(bound, rel=0.02)
     assert np.std(encoder) == pytest.approx(bound / np.sqrt(3), rel=0.1)
     np.testing.assert_allclose(decoder, encoder / np.linalg.norm(encoder, axis=1, keepdims=True))
 
-    parameters = {"encoder": encoder, "encoder_bias": np.zeros(40), "decoder": decoder, "decoder_bias": np.zeros(X.shape[1])}  # fmt: skip
+    parameters = {"encoder": encoder, "decoder": decoder}
+    parameters |= {"encoder_bias": np.zeros(40), "decoder_bias": np.zeros(X.shape[1])}
     _, _, _, gradients = ACTIVATIONS["relu"](None, None).loss_and_gradients(parameters, X, 1e-4)
     slope = gradients["decoder"] - np.sum(gradients["decoder"] * decoder, axis=1, keepdims=True) * decoder
-    options = {
-        "learning_rate": 1e-3,
-        "weight_decay": 0.5,
-        "max_epochs": 1,
-        "renormalise_every": None,
-        "random_state": 0,
-    }
-    sae = SparseAutoencoder(40, activation="relu", **options).fit(X)
+    sae = SparseAutoencoder(40, learning_rate=1e-3, weight_decay=0.5, **options).fit(X)
     # The first step of Adam has the length of the learning rate in every coordinate; decay comes on top.
     expected = (1 - 1e-3 * 0.5) * decoder - 1e-3 * slope / (np.abs(slope) + 1e-8)
     np.testing.assert_allclose(sae.components_, expected, atol=1e-9)
@@ -119,5 +112,7 @@ def test_verbose_prints_each_epoch(shift, capsys):
 def test_bad_parameters_are_named(shift):
     with pytest.raises(ValueError, match="n_active=50 must be at most n_components=40"):
         SparseAutoencoder(40, n_active=50).fit(shift.X_train)
+    with pytest.raises(ValueError, match=r"diverged in epoch .*: learning_rate=1e"), np.errstate(all="ignore"):
+        SparseAutoencoder(40, learning_rate=1e300, max_epochs=9).fit(shift.X_train)
     with pytest.raises(ValueError, match="'activation' parameter of SparseAutoencoder"):
         SparseAutoencoder(40, activation="tanh").fit(shift.X_train)

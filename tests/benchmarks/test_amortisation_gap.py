@@ -37,6 +37,7 @@ def with_nan():
     [
         (with_nan(), "NaN or infinity (in float32) in row 17"),
         (np.full((30, 4), 1e300), "NaN or infinity (in float32) in row 0"),
+        (np.ones((30, 9)), "samples lie at a distance of 0 from their mean"),
         (np.ones(30), r"wanted shape (n_samples, n_features) with at least 20 samples, got (30,)"),
         (np.ones((3, 4)), "with at least 20 samples, got (3, 4)"),
         (np.ones((30, 4), dtype=complex), "wanted real numbers, got dtype complex128"),

@@ -3,6 +3,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 
 from skcode import FISTACoder, SparseAutoencoder
 from skcode.metrics import amortisation_gap, duality_gap
@@ -51,6 +52,8 @@ def test_what_cannot_be_compared_is_refused_and_what_is_not_certified_warned_of(
     with pytest.raises(ValueError, match="inverse_transform of PCA is not codes @ components_"):
         amortisation_gap(PCA(5, whiten=True).fit(shift.X_train), shift.X_val, alpha=0.1)
     assert np.isfinite(amortisation_gap(PCA(5).fit(shift.X_train), shift.X_val, alpha=0.1).mean_gap)
+    with pytest.raises(TypeError, match="have components_, its dictionary; StandardScaler has none"):
+        amortisation_gap(StandardScaler().fit(shift.X_train), shift.X_val, alpha=0.1)
     coder = FISTACoder(shift.dictionary).fit(shift.X_train)
     with pytest.warns(ConvergenceWarning, match="the optimum of 300 of 300 samples missed"):
         amortisation_gap(coder, shift.X_val, alpha=0.1, max_iter=2)
