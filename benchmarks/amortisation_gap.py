@@ -301,14 +301,20 @@ def _shift_panel(axis, rows, published):
 
 
 def _trade_off_panel(axis, rows):
+    widest = max(row["mean_l0"] for row in rows)
+    highest = max(row["unexplained_variance"] for row in rows)
+    placed = []
     for method in dict.fromkeys(row["method"] for row in rows):
         l0, missed = collect(rows, method, "mean_l0").mean(), collect(rows, method, "unexplained_variance").mean()
         axis.plot(l0, missed, "o", ms=7, color=_colour(method), clip_on=False)
+        crowded = any(abs(l0 - x) < 0.3 * widest and abs(missed - y) < 0.04 * highest for x, y in placed)
+        placed.append((l0, missed))
         axis.annotate(
-            label(method), (l0, missed), xytext=(6, 3), textcoords="offset points", fontsize=8.5, color="#444444"
-        )
-    axis.margins(x=0.2, y=0.12)
-    axis.set_ylim(bottom=0)
+            label(method), (l0, missed), xytext=(6, -12 if crowded else 3), textcoords="offset points", fontsize=8.5,
+            color="#444444",
+        )  # fmt: skip
+    axis.set_xlim(0, 1.3 * widest)
+    axis.set_ylim(0, 1.1 * highest)
     axis.set_xlabel("mean number of active components (L0)")
     axis.set_ylabel("held-out variance left unexplained")
     axis.grid(color="#ececec")

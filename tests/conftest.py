@@ -2,9 +2,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from sklearn.utils import Bunch
 
 from skcode.datasets import make_compositional_shift
+
+# The same examples in every run; no deadline, because the first call of a kernel compiles it.
+settings.register_profile("skcode", derandomize=True, deadline=None)
+settings.load_profile("skcode")
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ def fista(
         Most iterations per sample.
     tol : float, default=1e-4
         Bound on the relative duality gap of each sample. With 0, exactly ``max_iter`` iterations are made. In float32
-        gaps much below 1e-6 are out of reach: a sample that no longer moves is returned with the gap it has.
+        gaps much below 1e-6 (with long, coherent atoms 1e-4) are out of reach: a sample that no longer moves is
+        returned with the gap it has.
     codes_init : ndarray of shape (n_samples, n_components), optional
         Where to start; zero by default.
     restart : bool, default=True

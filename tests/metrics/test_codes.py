@@ -13,7 +13,7 @@ def sparse_codes(rng, n_samples, n_components, density=0.2):
     return rng.random_sample((n_samples, n_components)) * (rng.random_sample((n_samples, n_components)) < density)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), n_extra=st.integers(0, 5))
 def test_perfect_codes_score_one_in_any_order_sign_scale_and_shift(seed, n_extra):
     rng = np.random.RandomState(seed)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from skcode.metrics import match_dictionaries
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_permuted_flipped_scaled_atoms_are_all_found(seed):
     rng = np.random.RandomState(seed)
