@@ -46,9 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     load = loaders(options)
     directory = output_directory(options.output)
+    problems = {(name, seed): load[name](seed) for name in load for seed in options.seeds}
     if importlib.util.find_spec("matplotlib") is None:
         fail('drawing needs matplotlib: python -m pip install ".[benchmarks]"')
-    problems = {(name, seed): load[name](seed) for name in load for seed in options.seeds}
     paths = writable(directory, [f"amortisation_gap.{ending}" for ending in ("json", "csv", "png")])
     rows = compete(problems, options)
     for name in dict.fromkeys(name for name, _ in problems):
