@@ -154,7 +154,7 @@ def test_certificate_holds_when_recomputed_by_hand(
     if double:
         assert np.all(relative[stopped] <= 1e-4)
     else:  # long coherent atoms can bring float32 to rest a little above the tolerance, and the certificate says so
-        assert np.all(relative[stopped] <= 1e-2)
+        assert np.all(relative[stopped] <= 1e-3)
     if positive:
         assert z.min() >= 0
 
