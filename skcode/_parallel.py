@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
 from joblib import Parallel, delayed
+from joblib.parallel import ThreadingBackend, get_active_backend
 
 
 class _SingleThreadedBLAS:
@@ -67,12 +69,22 @@ def map_chunks(function, n_samples, chunk_size, n_jobs=None):
     ``joblib.parallel_config`` selects any other backend.
     """
     slices = [slice(start, min(start + chunk_size, n_samples)) for start in range(0, n_samples, chunk_size)]
+    backend, default_n_jobs = get_active_backend(prefer="threads")
+    n_workers = min(len(slices), backend.effective_n_jobs(default_n_jobs if n_jobs is None else n_jobs))
     with single_threaded_blas:
-        if len(slices) == 1:
-            return [function(slices[0])]
-        return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(_guarded)(function, part) for part in slices)
+        if n_workers == 1:
+            return [function(part) for part in slices]
+        work = functools.partial(_guarded, function)
+        if not isinstance(backend, ThreadingBackend):
+            return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(part) for part in slices)
+        # joblib's own threads are polled every 10 ms, which is as long as a whole call may take.
+        pool = ThreadPoolExecutor(n_workers)
+        try:
+            return list(pool.map(work, slices))
+        finally:  # an interrupt waits for the chunks in work, not for those in the queue
+            pool.shutdown(cancel_futures=True)
 
 
 def _guarded(function, part):
-    with single_threaded_blas:  # for backends that run in another process
+    with single_threaded_blas:  # a limit of its own for another process, or for a thread of OpenMP
         return function(part)

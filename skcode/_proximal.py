@@ -1,4 +1,7 @@
-"""Scalar proximal operators, one per penalty, inlined by numba into the loops that need them."""
+"""Scalar proximal operators, one per penalty, inlined by numba into the loops that need them.
+
+They return the type of ``value``: a literal zero would turn the caller's float32 arithmetic into float64.
+"""
 
 from numba import njit
 
@@ -10,10 +13,10 @@ def prox_l1(value, threshold):
         return value - threshold
     if value < -threshold:
         return value + threshold
-    return value * 0
+    return type(value)(0)
 
 
 @njit(cache=True, nogil=True)
 def prox_l1_positive(value, threshold):
     """Return ``argmin_{z >= 0} 1/2 (z - value)^2 + threshold z``, the one-sided soft threshold."""
-    return value - threshold if value > threshold else threshold * 0  # and not value * 0, which can be -0.0
+    return value - threshold if value > threshold else type(value)(0)

@@ -131,11 +131,11 @@ def _solve_slice(part, *, X, codes_init, sparse_output, **options):
         codes = np.zeros((X.shape[0], options["dictionary"].shape[0]), dtype=X.dtype)
     else:
         codes = codes_init[part].astype(X.dtype)
-    result = _solve_chunk(X, codes, **options)
+    result = solve_chunk(X, codes, **options)
     return result._replace(codes=sp.csr_array(result.codes)) if sparse_output else result
 
 
-def _solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, tol, momentum, restart):
+def solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, tol, momentum, restart):
     """Iterate on all samples of a chunk; samples leave soon after their certificate holds."""
     n_samples = X.shape[0]
     out = CodingResult(codes.copy(), np.full(n_samples, max_iter), np.full(n_samples, np.inf))
