@@ -24,7 +24,7 @@ from ._validation import (
     validate_data,
 )
 from .metrics import unexplained_variance
-from .solvers import CodingResult
+from .solvers import CodingResult, PreparedDictionary
 
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
 
@@ -123,12 +123,13 @@ class CertifiedCoder(BaseCoder):
     """Base of coders whose codes are the per-sample optimum of the L1 problem, each with a certificate.
 
     Subclasses take the parameters of ``_inference_constraints`` and implement ``_inference_options``; their ``fit``
-    calls ``_center`` and sets ``components_`` and ``alpha_``.
+    calls ``_set_offset``, ``_set_components`` and sets ``alpha_``.
     """
 
     _inference_constraints = {
         "offset": ["array-like", StrOptions({"mean"}), None],
         "positive": ["boolean"],
+        "debias": ["boolean"],
         "solver": [StrOptions(set(solvers.SOLVERS))],
         "sparse_output": ["boolean"],
         "n_jobs": [None, Integral],
@@ -151,7 +152,7 @@ class CertifiedCoder(BaseCoder):
         -------
         result : CodingResult
             ``codes`` as `transform` returns them; ``n_iter`` and ``dual_gap`` (relative to ``1/2 ||x - offset||^2``)
-            of shape (n_samples,).
+            of shape (n_samples,). With ``debias=True`` the gap is that of the codes before the refit.
 
         Warns
         -----
@@ -181,28 +182,52 @@ class CertifiedCoder(BaseCoder):
                 f"[{type(self).__name__}] {len(missed)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
                 f"iterations, worst relative gap {result.dual_gap.max():.1e}"
             )
+        if self.debias:
+            codes = solvers.refit(
+                X, result.codes, self._dictionary(), positive=self.positive, offset=self._offset(X), n_jobs=self.n_jobs
+            )
+            result = result._replace(codes=codes)
         return result
 
     def _solve(self, X):
         return solvers.SOLVERS[self.solver](
-            self._without_offset(X),
-            self.components_,
+            X,
+            self._dictionary(),
             self.alpha_,
             positive=self.positive,
+            offset=self._offset(X),
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
             **self._inference_options(),
         )
 
+    def _set_components(self, components):
+        self.components_ = components
+        self._prepared = PreparedDictionary(components)
+
+    def _dictionary(self):
+        """Return ``components_``, with what earlier calls computed from them."""
+        return self._prepared if self._prepared.components is self.components_ else PreparedDictionary(self.components_)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_prepared"}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "components_" in state:
+            self._prepared = PreparedDictionary(self.components_)
+
     def _iterations_on_probe(self, X):
         """Return the most iterations, at least 1, that the first training samples need."""
         return max(1, int(self._solve(X[:_PROBE_SAMPLES]).n_iter.max()))
 
-    def _center(self, X):
-        """Set ``offset_`` and ``mean_`` from training samples and return the samples without the offset."""
+    def _set_offset(self, X):
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
         self.offset_ = check_offset(self.offset, X)
-        return self._without_offset(X)
+
+    def _offset(self, X):
+        """Return the offset in the dtype of samples, or None if there is nothing to subtract."""
+        return self.offset_.astype(X.dtype) if self.offset_.any() else None
 
     def _without_offset(self, X):
-        return X - self.offset_.astype(X.dtype) if self.offset_.any() else X
+        return X - self._offset(X) if self.offset_.any() else X

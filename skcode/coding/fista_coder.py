@@ -6,6 +6,10 @@ import numpy as np
 
 from .._base import CertifiedCoder
 from .._validation import ArrayLike, check_dictionary, fit_context, integers_from, positive_real, real_from
+from ..solvers import alpha_for_l0
+
+_CALIBRATION_SAMPLES = 20_000
+_CALIBRATION_TOL = 1e-4  # where tol=0 leaves none
 
 
 class FISTACoder(CertifiedCoder):
@@ -24,21 +28,29 @@ class FISTACoder(CertifiedCoder):
         atoms (an exemplar dictionary).
     alpha : float, default=0.1
         Penalty, positive. 0.1 suits unit atoms and code values of order 1.
+    target_l0 : float, optional
+        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty that gives as many on the training
+        samples, to within 2 %.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
         or a given vector (the decoder bias of a sparse autoencoder, say).
     positive : bool, default=True
         Whether codes must be non-negative.
-    solver : {"fista", "ista"}, default="fista"
-        Proximal gradient with or without momentum.
+    debias : bool, default=False
+        Whether non-zero codes are refitted by least squares (non-negative if ``positive``), which takes away the
+        shrinkage by the penalty. The certificate still speaks of the L1 problem.
+    solver : {"working_set", "fista", "ista"}, default="working_set"
+        ``"working_set"`` solves a small problem for each sample, at the price of a few products with the dictionary;
+        ``"fista"`` and ``"ista"`` are the textbook iterations, with and without momentum.
     restart : bool, default=True
-        Whether FISTA forgets the momentum of a sample that points uphill. ``False`` is the original method, which
-        takes several times as many iterations, most of all on coherent dictionaries.
+        Whether ``solver="fista"`` forgets the momentum of a sample that points uphill. ``False`` is the original
+        method, which takes several times as many iterations, most of all on coherent dictionaries.
     max_iter : int, default=10000
-        Most iterations per sample.
+        Most iterations per sample; those of the working set are rounds, of which most samples need two or three.
     tol : float, default=1e-4
-        Bound on the relative duality gap of every sample. With 0, exactly ``max_iter`` iterations are made and nothing
-        is warned of: ``max_iter=100, tol=0, restart=False`` is the paper's setting [1]_.
+        Bound on the relative duality gap of every sample. With 0, the textbook solvers make exactly ``max_iter``
+        iterations, the working set goes on until samples are at rest, and nothing is warned of: ``solver="fista",
+        max_iter=100, tol=0, restart=False`` is the paper's setting [1]_.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional
@@ -89,6 +101,7 @@ class FISTACoder(CertifiedCoder):
         **CertifiedCoder._inference_constraints,
         "dictionary": ["array-like", None],
         "alpha": [positive_real()],
+        "target_l0": [positive_real(), None],
         "restart": ["boolean"],
         "max_iter": [integers_from(1)],
         "tol": [real_from(0)],
@@ -99,9 +112,11 @@ class FISTACoder(CertifiedCoder):
         dictionary=None,
         *,
         alpha=0.1,
+        target_l0=None,
         offset=None,
         positive=True,
-        solver="fista",
+        debias=False,
+        solver="working_set",
         restart=True,
         max_iter=10_000,
         tol=1e-4,
@@ -111,8 +126,10 @@ class FISTACoder(CertifiedCoder):
     ):
         self.dictionary = dictionary
         self.alpha = alpha
+        self.target_l0 = target_l0
         self.offset = offset
         self.positive = positive
+        self.debias = debias
         self.solver = solver
         self.restart = restart
         self.max_iter = max_iter
@@ -128,7 +145,8 @@ class FISTACoder(CertifiedCoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training samples; with a dictionary given, they only set ``mean_`` (and ``offset_`` when it is the mean).
+            Training samples; with a dictionary given, they only set ``mean_``, ``offset_`` when it is the mean, and
+            ``alpha_`` when there is a ``target_l0``.
         y : ignored
             Present for API consistency.
 
@@ -140,21 +158,29 @@ class FISTACoder(CertifiedCoder):
         Raises
         ------
         ValueError
-            If the dictionary or the offset does not have the features of ``X``.
+            If the dictionary or the offset does not have the features of ``X``, or ``target_l0`` is out of reach.
         """
         X = self._check_training_samples(X)
-        centred = self._center(X)
+        self._set_offset(X)
         if self.dictionary is None:
+            centred = self._without_offset(X)
             norms = np.linalg.norm(centred, axis=1, keepdims=True)
-            self.components_ = np.divide(centred, norms, where=norms > 0, out=np.zeros_like(centred))
+            self._set_components(np.divide(centred, norms, where=norms > 0, out=np.zeros_like(centred)))
         else:
-            self.components_ = check_dictionary(self.dictionary, n_features=X.shape[1])
+            self._set_components(check_dictionary(self.dictionary, n_features=X.shape[1]))
         return self._finish_fit(X)
 
     def _finish_fit(self, X):
-        self.alpha_ = float(self.alpha)
-        self.n_iter_ = self._iterations_on_probe(X) if self.tol > 0 else self.max_iter
+        self.alpha_ = float(self.alpha) if self.target_l0 is None else self._calibrated_alpha(X)
+        self.n_iter_ = self._iterations_on_probe(X)
         return self
+
+    def _calibrated_alpha(self, X):
+        """Return the penalty for ``target_l0``, by evenly spaced samples if there are very many."""
+        return alpha_for_l0(
+            X[:: -(-len(X) // _CALIBRATION_SAMPLES)], self._dictionary(), self.target_l0, positive=self.positive,
+            max_iter=self.max_iter, tol=self.tol or _CALIBRATION_TOL, offset=self._offset(X), n_jobs=self.n_jobs,
+        )  # fmt: skip
 
     def _inference_options(self):
         return {"max_iter": self.max_iter, "tol": self.tol, "restart": self.restart}

@@ -23,16 +23,23 @@ class OracleCoder(FISTACoder):
         True atoms in rows. Without it, `fit` needs the true codes.
     alpha : float, default=0.1
         Penalty, positive.
+    target_l0 : float, optional
+        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty that gives as many on the training
+        samples, to within 2 %.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding.
     positive : bool, default=True
         Whether codes must be non-negative.
-    solver : {"fista", "ista"}, default="fista"
-        Proximal gradient with or without momentum.
+    debias : bool, default=False
+        Whether non-zero codes are refitted by least squares (non-negative if ``positive``), which takes away the
+        shrinkage by the penalty. The certificate still speaks of the L1 problem.
+    solver : {"working_set", "fista", "ista"}, default="working_set"
+        ``"working_set"`` solves a small problem for each sample, at the price of a few products with the dictionary;
+        ``"fista"`` and ``"ista"`` are the textbook iterations, with and without momentum.
     restart : bool, default=True
-        Whether FISTA restarts adaptively.
+        Whether ``solver="fista"`` restarts adaptively.
     max_iter : int, default=10000
-        Most iterations per sample.
+        Most iterations per sample; those of the working set are rounds, of which most samples need two or three.
     tol : float, default=1e-4
         Bound on the relative duality gap of every sample; 0 for exactly ``max_iter`` iterations.
     sparse_output : bool, default=False
@@ -99,7 +106,8 @@ class OracleCoder(FISTACoder):
             return super().fit(X)
         X = self._check_training_samples(X)
         codes = check_true_codes(y, X.shape[0], type(self).__name__)
-        self.components_ = _least_squares_dictionary(codes, self._center(X)).astype(X.dtype)
+        self._set_offset(X)
+        self._set_components(_least_squares_dictionary(codes, self._without_offset(X)).astype(X.dtype))
         return self._finish_fit(X)
 
     def __sklearn_tags__(self):

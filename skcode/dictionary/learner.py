@@ -51,7 +51,9 @@ class DictionaryLearner(CertifiedCoder):
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before learning and coding: nothing, the training mean, or a given vector.
         Samples whose mean is itself a mixture of concepts, as the paper's, need no offset.
-    solver : {"fista", "ista"}, default="fista"
+    debias : bool, default=False
+        Whether `transform` refits non-zero codes by least squares, as in `FISTACoder`.
+    solver : {"working_set", "fista", "ista"}, default="working_set"
         Solver behind `transform`.
     coding_max_iter : int, default=10000
         Most iterations per sample in `transform`.
@@ -130,7 +132,8 @@ class DictionaryLearner(CertifiedCoder):
         max_epochs=1000,
         tol=1e-5,
         offset=None,
-        solver="fista",
+        debias=False,
+        solver="working_set",
         coding_max_iter=10_000,
         coding_tol=1e-4,
         sparse_output=False,
@@ -146,6 +149,7 @@ class DictionaryLearner(CertifiedCoder):
         self.max_epochs = max_epochs
         self.tol = tol
         self.offset = offset
+        self.debias = debias
         self.solver = solver
         self.coding_max_iter = coding_max_iter
         self.coding_tol = coding_tol
@@ -180,7 +184,9 @@ class DictionaryLearner(CertifiedCoder):
         ConvergenceWarning
             If ``alpha`` is so large that no sample uses any atom.
         """
-        centred = self._center(self._check_training_samples(X))
+        X = self._check_training_samples(X)
+        self._set_offset(X)
+        centred = self._without_offset(X)
         self.alpha_ = _auto_alpha(centred) if self.alpha == "auto" else float(self.alpha)
         learned = _METHODS[self.method](
             centred,
@@ -192,7 +198,7 @@ class DictionaryLearner(CertifiedCoder):
             n_jobs=self.n_jobs,
             report=self._report if self.verbose else None,
         )
-        self.components_ = learned.components
+        self._set_components(learned.components)
         self.n_iter_ = learned.n_iter
         self.history_ = learned.history
         self.unused_atoms_ = ~(learned.codes != 0).any(axis=0)

@@ -23,7 +23,7 @@ from .._validation import (
     positive_real,
     validate_params,
 )
-from ..solvers import fista
+from ..solvers import working_set
 
 _ROWS_TO_CHECK = 8  # codes on which an encoder's reconstruction is checked to be linear
 
@@ -171,7 +171,7 @@ def amortisation_gap(
     if positive is None:
         positive = bool(codes.min() >= 0)
     objective = _lasso.objective(X, codes, dictionary, alpha, positive)
-    best = fista(X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, n_jobs=n_jobs)
+    best = working_set(X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, n_jobs=n_jobs)
     missed = best.dual_gap > tol
     if missed.any():
         warnings.warn(

@@ -1,9 +1,28 @@
 """Solvers of the L1 problem with a fixed dictionary: arrays in, a `CodingResult` out; they know no estimator."""
 
 from .._lasso import alpha_max, duality_gap, lipschitz, objective
+from ._prepared import PreparedDictionary
 from ._result import CodingResult
 from .fista import fista, ista
+from .path import alpha_for_l0, coding_path, largest_alpha
+from .refit import refit
+from .working_set import working_set
 
-SOLVERS = {"fista": fista, "ista": ista}
+SOLVERS = {"working_set": working_set, "fista": fista, "ista": ista}
 
-__all__ = ["SOLVERS", "CodingResult", "alpha_max", "duality_gap", "fista", "ista", "lipschitz", "objective"]
+__all__ = [
+    "SOLVERS",
+    "CodingResult",
+    "PreparedDictionary",
+    "alpha_for_l0",
+    "alpha_max",
+    "coding_path",
+    "duality_gap",
+    "fista",
+    "ista",
+    "largest_alpha",
+    "lipschitz",
+    "objective",
+    "refit",
+    "working_set",
+]

@@ -12,9 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from .._lasso import duality_gap, lipschitz
+from .._lasso import duality_gap
 from .._parallel import map_chunks, single_threaded_blas
 from .._proximal import prox_l1, prox_l1_positive
+from ._prepared import PreparedDictionary, prepare
 from ._result import CodingResult
 
 # While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
@@ -30,14 +31,15 @@ _RETIRE_SHARE = 0.25  # share of finished samples at which a chunk is compacted
 
 def fista(
     X: np.ndarray,
-    dictionary: np.ndarray,
+    dictionary: np.ndarray | PreparedDictionary,
     alpha: float,
     *,
     positive: bool = True,
     max_iter: int = 1000,
     tol: float = 1e-4,
-    codes_init: np.ndarray | None = None,
+    codes_init: np.ndarray | sp.csr_array | None = None,
     restart: bool = True,
+    offset: np.ndarray | None = None,
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> CodingResult:
@@ -46,8 +48,8 @@ def fista(
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64
-        Data, offset removed.
-    dictionary : ndarray of shape (n_components, n_features)
+        Data.
+    dictionary : ndarray of shape (n_components, n_features) or PreparedDictionary
         Atoms in rows, of any norm; cast to the dtype of ``X``.
     alpha : float
         Penalty, positive.
@@ -59,10 +61,12 @@ def fista(
         Bound on the relative duality gap of each sample. With 0, exactly ``max_iter`` iterations are made. In float32
         gaps much below 1e-6 (with long, coherent atoms 1e-4) are out of reach: a sample that no longer moves is
         returned with the gap it has.
-    codes_init : ndarray of shape (n_samples, n_components), optional
+    codes_init : {ndarray, CSR array} of shape (n_samples, n_components), optional
         Where to start; zero by default.
     restart : bool, default=True
         Whether to forget the momentum of a sample when it points uphill. ``False`` is the original method.
+    offset : ndarray of shape (n_features,), optional
+        Subtracted from every sample, chunk by chunk.
     sparse_output : bool, default=False
         Whether to return the codes as CSR, made chunk by chunk.
     n_jobs : int, optional
@@ -80,20 +84,21 @@ def fista(
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=True,
-        restart=restart, sparse_output=sparse_output, n_jobs=n_jobs,
+        restart=restart, offset=offset, sparse_output=sparse_output, n_jobs=n_jobs,
     )  # fmt: skip
 
 
 def ista(
     X: np.ndarray,
-    dictionary: np.ndarray,
+    dictionary: np.ndarray | PreparedDictionary,
     alpha: float,
     *,
     positive: bool = True,
     max_iter: int = 1000,
     tol: float = 1e-4,
-    codes_init: np.ndarray | None = None,
+    codes_init: np.ndarray | sp.csr_array | None = None,
     restart: bool = True,
+    offset: np.ndarray | None = None,
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> CodingResult:
@@ -104,33 +109,33 @@ def ista(
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=False,
-        restart=False, sparse_output=sparse_output, n_jobs=n_jobs,
+        restart=False, offset=offset, sparse_output=sparse_output, n_jobs=n_jobs,
     )  # fmt: skip
 
 
-def _solve(X, dictionary, alpha, *, codes_init, sparse_output, n_jobs, **options):
+def _solve(X, dictionary, alpha, *, offset, codes_init, sparse_output, n_jobs, **options):
     if X.dtype not in (np.float32, np.float64):
         raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
-    n_components = dictionary.shape[0]
-    dictionary = np.ascontiguousarray(dictionary, dtype=X.dtype)
+    prepared = prepare(dictionary)
+    n_components = prepared.shape[0]
+    dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
     with single_threaded_blas:
-        curvature = lipschitz(dictionary)
-        step = 1.0 / curvature if curvature > 0 else 1.0  # an all-zero dictionary is content with any step
         gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
         work = partial(
-            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=step, codes_init=codes_init,
-            sparse_output=sparse_output, **options,
+            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=prepared.step(),
+            offset=offset, codes_init=codes_init, sparse_output=sparse_output, **options,
         )  # fmt: skip
         return CodingResult.concatenate(map_chunks(work, X.shape[0], chunk_size, n_jobs))
 
 
-def _solve_slice(part, *, X, codes_init, sparse_output, **options):
-    X = np.ascontiguousarray(X[part])
+def _solve_slice(part, *, X, offset, codes_init, sparse_output, **options):
+    X = np.ascontiguousarray(X[part] if offset is None else X[part] - offset)
     if codes_init is None:
         codes = np.zeros((X.shape[0], options["dictionary"].shape[0]), dtype=X.dtype)
     else:
         codes = codes_init[part].astype(X.dtype)
+        codes = codes.toarray() if sp.issparse(codes) else codes
     result = solve_chunk(X, codes, **options)
     return result._replace(codes=sp.csr_array(result.codes)) if sparse_output else result
 

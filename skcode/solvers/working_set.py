@@ -4,9 +4,6 @@ A sample uses few atoms, and the L1 problem over the atoms that it may use is ti
 matrix product gives the correlation of every atom with every residual of a block. Then each sample by itself looks up
 the atoms that violate optimality, adds them to its working set, solves the problem on that set to high accuracy, and
 leaves a new residual for the next product. Most samples are certified after three products.
-
-The small problem is solved by coordinate descent, which finds the support, and Newton steps on the support, which find
-the values: alone, the former crawls on coherent atoms and the latter does not know where to look.
 """
 
 from __future__ import annotations
@@ -20,18 +17,15 @@ from numba import njit
 from scipy.special import ndtri
 
 from .._parallel import map_chunks, single_threaded_blas
-from .._proximal import prox_l1, prox_l1_positive
 from ._prepared import TILE, PreparedDictionary, is_cached_size, prepare
 from ._result import CodingResult
+from ._small_problem import FUSED, INLINED, compute_gram, gap_of, small_gap, solve_small
 from .fista import solve_chunk
 
 _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is left to FISTA
 _VIOLATORS = (24, 192)  # least and most atoms that the first round may add; a quarter of the features in between
 _NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
 _INNER_TOL = 0.1  # gap on the working set, as a share of tol
-_MOST_SWEEPS = 1000  # over the working set, in one round
-_SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
-_SINGULAR = 1e-6  # share of an atom that the atoms before it must leave
 _PATIENCE = 20  # rounds without a better gap after which a sample is taken to be at rest
 _OVERFLOW = -1  # in place of rounds waited: the working set is full
 # With the Gram matrix of all atoms a round reads one of its rows per non-zero, without it a round is a product. The
@@ -153,7 +147,7 @@ def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
         rounding=float(np.finfo(dtype).eps * (2 + np.sqrt(n_features)) * np.sqrt(squared_norms.max())),
         alpha=float(alpha),
         positive=bool(positive),
-        magnitude=integer(-1) if positive else np.iinfo(integer).max,
+        magnitude=integer(-1 if positive else np.iinfo(integer).max),
         tol=float(tol),
         max_iter=int(max_iter),
     )
@@ -256,14 +250,7 @@ def _finish_by_fista(result, rows, X, problem, prepared):
     return result._replace(codes=codes.tocsr())
 
 
-# Reassociation lets the compiler vectorise sums. Certificates are sums in float64, where it moves the last bits only,
-# and they carry a margin for far larger errors. Steps are inlined and given plain arrays with row numbers: making a
-# view, or taking an array out of a tuple, costs as much in reference counting as a step.
-_FUSED = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
-_INLINED = {"inline": "always", **_FUSED}
-
-
-@njit(**_FUSED)
+@njit(**FUSED)
 def _advance(
     n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best_gap, waited,
     projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, rounding,
@@ -327,12 +314,12 @@ def _advance(
                     members[size + p], codes[size + p], slope[size + p] = j, 0, correlation[row, j]
                 size += n_new
             if not with_gram:
-                _compute_gram(size, members, dictionary, atoms, small)
+                compute_gram(size, members, dictionary, atoms, small)
             for p in range(size):
                 inverse[p] = 1 / squared_norms[members[p]]
                 ready[p] = not with_gram
             target = _INNER_TOL ** (1 + waited[i]) * tol * energy[i]
-            moved = _solve_small(
+            moved = solve_small(
                 size, members, gram, small, ready, slope, codes, inverse, rest_energy[i], target, alpha, positive,
                 X.shape[1] // 2, factor, direction, active, before, slope_before,
             )  # fmt: skip
@@ -354,7 +341,7 @@ def _advance(
     return n_left
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _correlate(projected, place, gram, energy, size, support, values, i, correlation):
     """Write the correlations of all atoms with the residual into the one row there is; return its squared norm."""
     for k in range(gram.shape[0]):
@@ -378,7 +365,7 @@ def _correlate(projected, place, gram, energy, size, support, values, i, correla
     return max(rest_energy, 0.0)
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _search_tiles(bits, place, magnitude, highest):
     """Find the highest correlation of each tile, in absolute value if codes are signed; return that of all, at least 0.
 
@@ -395,37 +382,13 @@ def _search_tiles(bits, place, magnitude, highest):
     return overall
 
 
-@njit(**_INLINED)
-def _gap(steepest, l1, inner, rest_energy, alpha):
-    """Return the duality gap, given ``||z||_1``, ``inner = (z D) . r`` and ``||r||^2``; no large terms cancel."""
-    shrink = 1.0 if steepest <= alpha else alpha / steepest
-    return 0.5 * (1 - shrink) ** 2 * rest_energy + (alpha * l1 - shrink * inner)
-
-
-@njit(**_FUSED)
-def _small_gap(size, slope, codes, top, rest_energy, alpha, positive):
-    """Return the gap by the correlations at hand, in the precision of the data."""
-    steepest, l1, inner = top, slope.dtype.type(0), slope.dtype.type(0)
-    if positive:
-        for p in range(size):
-            steepest = max(steepest, slope[p])
-            l1 += codes[p]
-            inner += codes[p] * slope[p]
-    else:
-        for p in range(size):
-            steepest = max(steepest, abs(slope[p]))
-            l1 += abs(codes[p])
-            inner += codes[p] * slope[p]
-    return _gap(np.float64(steepest), l1, inner, rest_energy, alpha)
-
-
-@njit(**_INLINED)
+@njit(**INLINED)
 def _quick_gap(size, slope, codes, top, rest_energy, energy, alpha, positive):
-    gap = _small_gap(size, slope, codes, top, rest_energy, alpha, positive)
+    gap = small_gap(size, slope, codes, top, rest_energy, alpha, positive)
     return gap / energy if gap > 0 else max(gap, 0.0)
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _highest_exactly(count, found, dictionary, residual, positive):
     """Return the highest correlation of some atoms with the residual, in float64."""
     steepest = 0.0
@@ -438,7 +401,7 @@ def _highest_exactly(count, found, dictionary, residual, positive):
     return steepest
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _exact_gap(size, members, slope, codes, dictionary, residual, exact_top, rest_energy, energy, alpha, positive):
     """Return the relative gap of the codes as they are, in float64; refine the correlations of members on the way."""
     steepest, l1, inner = exact_top, 0.0, 0.0
@@ -451,17 +414,17 @@ def _exact_gap(size, members, slope, codes, dictionary, residual, exact_top, res
         steepest = max(steepest, exact if positive else abs(exact))
         l1 += abs(np.float64(codes[p]))
         inner += codes[p] * exact
-    gap = _gap(steepest, l1, inner, rest_energy, alpha)
+    gap = gap_of(steepest, l1, inner, rest_energy, alpha)
     return gap / energy if gap > 0 else max(gap, 0.0)
 
 
-@njit(**_INLINED)
+@njit(**INLINED)
 def _bar(floor, noise, alpha, top):
     """Return the correlation from which atoms are taken: above noise, but never more than half way up to the top."""
     return max(floor, min(noise, 0.5 * (alpha + top)))
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _collect(tiles, place, height, height_bits, highest, positive, found):
     """List the atoms with a correlation of at least ``height``; return their number."""
     width = tiles.shape[2]
@@ -479,7 +442,7 @@ def _collect(tiles, place, height, height_bits, highest, positive, found):
     return np.intp(count)
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _raise_bar(correlation, place, height, top, count, most, positive, found):
     """Drop the lowest of the atoms found until at most ``most`` are left; return their number."""
     while count > most:
@@ -496,156 +459,7 @@ def _raise_bar(correlation, place, height, top, count, most, positive, found):
     return count
 
 
-@njit(**_FUSED)
-def _compute_gram(size, members, dictionary, atoms, small):
-    for p in range(size):
-        j = members[p]
-        for k in range(dictionary.shape[1]):
-            atoms[p, k] = dictionary[j, k]
-    product = np.dot(atoms[:size], atoms[:size].T)
-    for p in range(size):
-        for q in range(size):
-            small[p, q] = product[p, q]
-
-
-@njit(**_FUSED)
-def _solve_small(
-    size, members, full_gram, gram, ready, slope, codes, inverse, rest_energy, target, alpha, positive, most_clipped,
-    factor, direction, active, before, slope_before,
-):  # fmt: skip
-    """Solve the problem over the members until its gap is at most ``target``; return whether anything moved.
-
-    Rows of the members' Gram matrix that are not ready yet are looked up in the full one when first used.
-    """
-    zero = slope.dtype.type(0)
-    for p in range(size):
-        if codes[p] != zero and not ready[p]:
-            _look_up(p, size, members, full_gram, gram, ready)
-    ever_moved = False
-    for sweep in range(_MOST_SWEEPS):
-        changes = _sweep(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive)
-        moved = changes > 0
-        if changes < _SUPPORT_CHANGED or sweep % 4 == 3:
-            moved |= _newton_step(
-                size, gram, slope, codes, alpha, most_clipped, factor, direction, active, before, slope_before
-            )
-        ever_moved |= moved
-        if not moved or _small_gap(size, slope, codes, zero, rest_energy, alpha, positive) <= target:
-            break
-    return ever_moved
-
-
-@njit(**_FUSED)
-def _sweep(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive):
-    """Minimise over each member in turn; return how many moved, plus a large number for each that joined or left."""
-    zero, threshold = slope.dtype.type(0), slope.dtype.type(alpha)
-    changes = 0
-    for p in range(size):
-        old = codes[p]
-        if old != zero or abs(slope[p]) > threshold:
-            value = old + slope[p] * inverse[p]
-            if positive:
-                new = prox_l1_positive(value, threshold * inverse[p])
-            else:
-                new = prox_l1(value, threshold * inverse[p])
-            step = new - old
-            if step != zero:
-                codes[p] = new
-                changes += _SUPPORT_CHANGED if (old == zero) | (new == zero) else 1
-                if not ready[p]:
-                    _look_up(p, size, members, full_gram, gram, ready)
-                for q in range(size):
-                    slope[q] -= step * gram[p, q]
-    return changes
-
-
-@njit(**_INLINED)
-def _look_up(p, size, members, full_gram, gram, ready):
-    ready[p] = True
-    j = members[p]
-    for q in range(size):
-        gram[p, q] = full_gram[j, members[q]]
-
-
-@njit(**_FUSED)
-def _newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction, active, before, slope_before):
-    """Go towards the minimum over the non-zero members; return whether any moved.
-
-    Members that would change their sign become zero. If that raises the objective, the step ends where the first of
-    them is zero, and at once if there are more than ``most_clipped`` members, which then depend on each other too much.
-    """
-    n_active = np.uintp(0)
-    for p in range(size):
-        active[n_active] = p
-        n_active += np.uintp(codes[p] != 0)
-    _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active)
-    length, first = 1.0, -1
-    for a in range(n_active):  # how far one can go
-        value = np.float64(codes[active[a]])
-        before[a], slope_before[a] = value, slope[active[a]]
-        if direction[a] * value < 0 and -value / direction[a] < length:
-            length, first = -value / direction[a], a
-    if first < 0 or n_active > most_clipped:
-        return _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-    _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, before)
-    change = 0.0  # of the objective
-    for a in range(n_active):
-        p = active[a]
-        step = codes[p] - before[a]
-        change += alpha * (abs(codes[p]) - abs(before[a])) - 0.5 * step * (slope_before[a] + slope[p])
-    if change >= 0:
-        _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-    return True
-
-
-@njit(**_FUSED)
-def _move(length, first, n_active, size, gram, slope, codes, direction, active, before):
-    """Set active codes to ``before + length * direction``, or zero where the sign would change; return if any moved."""
-    zero = slope.dtype.type(0)
-    moved = False
-    for a in range(n_active):
-        p = active[a]
-        old = codes[p]
-        new = slope.dtype.type(before[a] + length * direction[a])
-        if a == first or new * before[a] < 0:
-            new = zero
-        step = new - old
-        if step != zero:
-            codes[p] = new
-            moved = True
-            for q in range(size):
-                slope[q] -= step * gram[p, q]
-    return moved
-
-
-@njit(**_INLINED)
-def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active):
-    """Solve for the step to the minimum over the active members, by Cholesky factorisation in float64.
-
-    A member that the ones before it represent (a duplicate, say) is left as it is.
-    """
-    for a in range(n_active):  # the factor, with inverted diagonal, and forward substitution
-        p = active[a]
-        for b in range(a):
-            value = np.float64(gram[p, active[b]])
-            for k in range(b):
-                value -= factor[a, k] * factor[b, k]
-            factor[a, b] = value * factor[b, b]
-        pivot = np.float64(gram[p, p])
-        value = np.float64(slope[p]) - (alpha if codes[p] > 0 else -alpha)
-        for k in range(a):
-            pivot -= factor[a, k] * factor[a, k]
-            value -= factor[a, k] * direction[k]
-        factor[a, a] = 1.0 / np.sqrt(pivot) if pivot > _SINGULAR * gram[p, p] else 0.0
-        direction[a] = value * factor[a, a]
-    for b in range(n_active):  # back substitution
-        a = n_active - 1 - b
-        direction[a] *= factor[a, a]
-        for k in range(a):
-            direction[k] -= factor[a, k] * direction[a]
-
-
-@njit(**_FUSED)
+@njit(**FUSED)
 def _remember(size, members, codes, support, values, i):
     """Store the non-zero members as the support; return its size."""
     kept = 0
@@ -655,7 +469,7 @@ def _remember(size, members, codes, support, values, i):
     return kept
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _write_residual(X, i, size, support, values, dictionary, residual):
     """Write the residual of sample ``i`` in float64; return its squared norm."""
     n_features = X.shape[1]
@@ -686,7 +500,7 @@ def _write_residual(X, i, size, support, values, dictionary, residual):
     return energy
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _start_from(
     indptr, indices, data, positive, X, dictionary, squared_norms, rest, rest_energy, support, values, sizes, residual
 ):
@@ -704,7 +518,7 @@ def _start_from(
             rest[i, k] = residual[k]
 
 
-@njit(**_FUSED)
+@njit(**FUSED)
 def _emit(support, values, sizes, indptr, indices, data):
     """Write support and values as the rows of a CSR matrix, indices in order."""
     for i in range(sizes.shape[0]):

@@ -1,3 +1,4 @@
+import pickle
 import warnings
 
 import numpy as np
@@ -7,10 +8,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import FISTACoder, OracleCoder
 from skcode.metrics import duality_gap, match_dictionaries
-from skcode.solvers import fista
+from skcode.solvers import fista, refit
 
 
-@pytest.mark.parametrize("solver", ["fista", "ista"])
+@pytest.mark.parametrize("solver", ["working_set", "fista", "ista"])
 @pytest.mark.parametrize("positive", [True, False])
 def test_every_sample_is_certified(shift, solver, positive):
     coder = FISTACoder(shift.dictionary, solver=solver, positive=positive, tol=1e-6).fit(shift.X_train)
@@ -50,7 +51,7 @@ def test_dictionary_is_copied(shift):
 
 
 def test_one_warning_tells_how_many_missed_and_the_worst_gap(shift):
-    coder = FISTACoder(shift.dictionary, max_iter=3, tol=1e-8).fit(shift.X_train)
+    coder = FISTACoder(shift.dictionary, solver="fista", max_iter=3, tol=1e-8).fit(shift.X_train)
     with pytest.warns(
         ConvergenceWarning, match=r"300 of 300 samples missed .* 1e-08 within 3 iterations; the worst"
     ) as seen:
@@ -126,6 +127,45 @@ def test_oracle_says_what_it_lacks(shift):
 
 
 def test_coder_is_the_solver(shift):
-    codes = FISTACoder(shift.dictionary, alpha=0.2, max_iter=100, tol=0, restart=False).fit(shift.X_train)
+    codes = FISTACoder(shift.dictionary, alpha=0.2, solver="fista", max_iter=100, tol=0, restart=False).fit(
+        shift.X_train
+    )
     expected = fista(shift.X_val, shift.dictionary, 0.2, max_iter=100, tol=0, restart=False).codes
     np.testing.assert_array_equal(codes.transform(shift.X_val), expected)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_target_l0_calibrates_alpha(shift, positive):
+    coder = FISTACoder(shift.dictionary, target_l0=6, positive=positive, offset="mean").fit(shift.X_train)
+    l0 = np.count_nonzero(coder.transform(shift.X_train)) / len(shift.X_train)
+    assert l0 == pytest.approx(6, rel=0.02)
+    with pytest.raises(ValueError, match="target_l0=99 cannot be reached"):
+        FISTACoder(shift.dictionary, target_l0=99).fit(shift.X_train)
+
+
+def test_debias_refits_and_keeps_the_certificate(shift):
+    plain = FISTACoder(shift.dictionary).fit(shift.X_train).codes(shift.X_val)
+    debiased = FISTACoder(shift.dictionary, debias=True, sparse_output=True).fit(shift.X_train).codes(shift.X_val)
+    np.testing.assert_array_equal(debiased.dual_gap, plain.dual_gap)
+    np.testing.assert_allclose(
+        debiased.codes.toarray(), refit(shift.X_val, plain.codes, shift.dictionary), rtol=1e-6, atol=1e-12
+    )
+    assert np.abs(debiased.codes - shift.codes_val).mean() < 0.5 * np.abs(plain.codes - shift.codes_val).mean()
+
+
+def test_derived_arrays_stay_out_of_pickles(shift):
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    small = len(pickle.dumps(coder))
+    expected = coder.transform(shift.X_train)
+    assert len(pickle.dumps(coder)) == small < 3 * shift.dictionary.nbytes
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(coder)).transform(shift.X_train), expected)
+
+
+def test_replaced_components_are_used(shift):
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    coder.components_ = shift.dictionary[::-1].copy()
+    np.testing.assert_allclose(
+        coder.transform(shift.X_val)[:, ::-1],
+        FISTACoder(shift.dictionary).fit(shift.X_train).transform(shift.X_val),
+        atol=1e-3,
+    )

@@ -106,7 +106,7 @@ def test_official_values_of_the_linear_probe(official):
 
 
 def test_official_values_of_the_oracle(official):
-    coder = FISTACoder(official.dictionary, alpha=0.1, max_iter=100, tol=0, restart=False)
+    coder = FISTACoder(official.dictionary, alpha=0.1, solver="fista", max_iter=100, tol=0, restart=False)
     coder.fit(official.X_train.astype(np.float32))
     pred_id, pred_ood = (coder.transform(X.astype(np.float32)) for X in (official.X_val, official.X_ood))
     assert mcc_score(official.codes_val, pred_id, **OFFICIAL) == pytest.approx(0.9863179779001985, abs=1e-4)

@@ -14,7 +14,7 @@ def test_official_values_of_oracle_and_probe(official):
     # Reference values of the authors' evaluation on this data set; 2500 samples a side, so 0.002 is five of them.
     X_id, X_ood = official.X_val.astype(np.float32), official.X_ood.astype(np.float32)
     labels = official.y_val, official.y_ood
-    coder = FISTACoder(official.dictionary, alpha=0.1, max_iter=100, tol=0, restart=False).fit(X_id)
+    coder = FISTACoder(official.dictionary, alpha=0.1, solver="fista", max_iter=100, tol=0, restart=False).fit(X_id)
     report = shift_report(coder, X_id, labels[0], X_ood, labels[1])
     assert report.accuracy_id == pytest.approx(0.9964, abs=0.002)
     assert report.accuracy_ood == pytest.approx(0.9272, abs=0.004)

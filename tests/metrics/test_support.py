@@ -27,7 +27,7 @@ def test_pairs_choose_and_order_columns():
 
 
 def test_official_values_of_the_oracle(official):
-    coder = FISTACoder(official.dictionary, alpha=0.1, max_iter=100, tol=0, restart=False)
+    coder = FISTACoder(official.dictionary, alpha=0.1, solver="fista", max_iter=100, tol=0, restart=False)
     codes = coder.fit(official.X_train.astype(np.float32)).transform(official.X_val.astype(np.float32))
     scores = support_scores(official.codes_val, codes)
     assert scores.precision == pytest.approx(0.8707052922206793, abs=1e-3)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from skcode._lasso import duality_gap
+from skcode.solvers import alpha_for_l0, coding_path, largest_alpha, working_set
+
+
+def test_each_point_is_optimal_and_warm_starts_save_rounds(shift):
+    alphas = [0.4, 0.2, 0.1, 0.09]
+    n_iter = []
+    for alpha, result in zip(alphas, coding_path(shift.X_train, shift.dictionary, alphas), strict=True):
+        assert duality_gap(shift.X_train, result.codes, shift.dictionary, alpha, True).max() <= 1e-4
+        n_iter.append(result.n_iter.mean())
+    assert n_iter[-1] < working_set(shift.X_train, shift.dictionary, alphas[-1]).n_iter.mean()
+
+
+def test_largest_alpha_is_the_border_of_zero_codes(shift):
+    offset = np.full(shift.X_train.shape[1], 0.1)
+    for positive in (True, False):
+        options = {"positive": positive, "offset": offset}
+        largest = largest_alpha(shift.X_train, shift.dictionary, **options)
+        codes = [
+            working_set(
+                shift.X_train, shift.dictionary, share * largest, **options, tol=1e-12, sparse_output=True
+            ).codes
+            for share in (1 + 1e-9, 0.99)
+        ]
+        assert (codes[0].nnz, codes[1].nnz > 0) == (0, True)
+
+
+@pytest.mark.parametrize("target_l0", [0.5, 2, 4.5])
+def test_alpha_meets_the_target_to_two_percent(shift, target_l0):
+    alpha = alpha_for_l0(shift.X_train, shift.dictionary, target_l0)
+    codes = working_set(shift.X_train, shift.dictionary, alpha, sparse_output=True).codes
+    assert codes.nnz / len(shift.X_train) == pytest.approx(target_l0, rel=0.02)
+
+
+def test_a_target_out_of_reach_gives_the_range(shift):
+    with pytest.raises(
+        ValueError, match=r"target_l0=50 cannot be reached: .* between 0 \(alpha=.* and [\d.]+ \(alpha="
+    ):
+        alpha_for_l0(shift.X_train, shift.dictionary, 50)
+    with pytest.raises(ValueError, match=r"of 4 samples jumps from 0 to 1 at alpha=0\.99"):
+        alpha_for_l0(np.ones((4, 1)), np.ones((1, 1)), 0.5)
+    with pytest.raises(ValueError, match="no sample correlates with any atom"):
+        alpha_for_l0(-np.ones((4, 1)), np.ones((1, 1)), 0.5)

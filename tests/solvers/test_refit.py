@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.optimize import nnls
+
+from skcode._lasso import residual
+from skcode.solvers import refit, working_set
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_is_least_squares_on_the_support(shift, positive, dtype):
+    X, dictionary = shift.X_train[:60].astype(dtype), shift.dictionary.astype(dtype)
+    codes = working_set(X, dictionary, 0.1, positive=positive).codes
+    refitted = refit(X, codes, dictionary, positive=positive)
+    assert refitted.dtype == dtype
+    for x, before, after in zip(X.astype(np.float64), codes, refitted, strict=True):
+        support = np.flatnonzero(before)
+        atoms = shift.dictionary[support].T
+        expected = nnls(atoms, x)[0] if positive else np.linalg.lstsq(atoms, x)[0]
+        np.testing.assert_allclose(after[support], expected, atol=2e-5 if dtype == np.float32 else 1e-10)
+        assert not np.delete(after, support).any()
+
+
+def test_removes_shrinkage_and_never_fits_worse(shift):
+    codes = working_set(shift.X_train, shift.dictionary, 0.1).codes
+    refitted = refit(shift.X_train, codes, shift.dictionary)
+    true = shift.codes_train
+    assert np.abs(refitted - true).mean() < 0.5 * np.abs(codes - true).mean()
+    error = [np.linalg.norm(residual(shift.X_train, z, shift.dictionary), axis=1) for z in (codes, refitted)]
+    assert (error[1] <= error[0] + 1e-12).all()
+
+
+def test_sparse_stays_sparse_and_offset_is_subtracted(shift):
+    codes = working_set(shift.X_train, shift.dictionary, 0.1, sparse_output=True).codes
+    expected = refit(shift.X_train, codes.toarray(), shift.dictionary)
+    moved = refit(shift.X_train + 1, codes, shift.dictionary, offset=np.ones(shift.X_train.shape[1]), n_jobs=2)
+    assert sp.issparse(moved)
+    np.testing.assert_allclose(moved.toarray(), expected, atol=1e-9)
+
+
+def test_dependent_atoms_and_empty_supports_are_no_obstacle():
+    dictionary = np.array([[1.0, 0], [1, 0], [0, 1], [0, 0]])
+    X = np.array([[2.0, 3], [0, 0]])
+    refitted = refit(X, np.array([[0.5, 0.5, 1, 0.3], [0, 0, 0, 0]]), dictionary)
+    np.testing.assert_allclose(refitted @ dictionary, X, atol=1e-12)
+
+
+def test_a_code_that_would_turn_negative_becomes_zero():
+    dictionary = np.array([[1.0, 0], [0.8, 0.6]])
+    np.testing.assert_allclose(refit(np.array([[1.0, -0.5]]), np.array([[0.5, 0.1]]), dictionary), [[1, 0]])
+    signed = refit(np.array([[1.0, -0.5]]), np.array([[0.5, 0.1]]), dictionary, positive=False)
+    np.testing.assert_allclose(signed @ dictionary, [[1, -0.5]], atol=1e-12)

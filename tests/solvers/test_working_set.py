@@ -1,0 +1,207 @@
+import pickle
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from joblib import parallel_config
+from sklearn.linear_model import Lasso
+
+from skcode._lasso import alpha_max, duality_gap, objective
+from skcode.solvers import PreparedDictionary, fista, working_set
+from skcode.solvers import _prepared as prepared_module
+from skcode.solvers.working_set import _LARGEST_SET
+
+
+@st.composite
+def problems(draw):
+    """Draw samples and a dictionary with zero, duplicate, scaled and coherent atoms."""
+    rng = np.random.RandomState(draw(st.integers(0, 2**31 - 1)))
+    n_features, n_components = draw(st.integers(1, 40)), draw(st.integers(1, 120))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    atoms = rng.standard_normal((n_components, n_features))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    family = rng.randint(0, n_components, n_components)
+    mixing = draw(st.sampled_from([0.0, 0.5, 0.95, 1.0]))  # 1 makes duplicates
+    atoms = mixing * atoms[family] + (1 - mixing) * atoms
+    atoms *= 10.0 ** rng.uniform(-1, 1, (n_components, 1)) if draw(st.booleans()) else 1
+    atoms[rng.random_sample(n_components) < 0.1] = 0
+    codes = rng.standard_normal((12, n_components)) * (rng.random_sample((12, n_components)) < 0.1)
+    X = codes @ atoms + 0.05 * rng.standard_normal((12, n_features))
+    X[0] = 0
+    positive = draw(st.booleans())
+    share = draw(st.sampled_from([1e-3, 0.03, 0.3, 0.99, 1.5]))
+    alpha = share * max(float(np.median(alpha_max(X, atoms, positive))), 1e-3)
+    return X.astype(dtype), atoms.astype(dtype), alpha, positive
+
+
+@given(problems())
+def test_gap_recomputed_in_float64_is_at_most_tol_and_what_was_reported(problem):
+    X, dictionary, alpha, positive = problem
+    tol = 1e-4 if X.dtype == np.float32 else 1e-8
+    result = working_set(X, dictionary, alpha, positive=positive, tol=tol)
+    gap = duality_gap(X, result.codes, dictionary, alpha, positive)
+    assert gap.max() <= tol
+    np.testing.assert_allclose(result.dual_gap, gap, rtol=1e-3, atol=1e-13)
+    assert result.codes.dtype == X.dtype
+    assert not positive or (result.codes >= 0).all()
+    assert not result.codes[:, (dictionary == 0).all(axis=1)].any()
+
+
+@given(problems(), st.integers(0, 2**31 - 1))
+def test_equivariant_under_permutation_and_scaling(problem, seed):
+    X, dictionary, alpha, positive = problem
+    order = np.random.RandomState(seed).permutation(len(dictionary))
+    options = {"positive": positive, "tol": 1e-6}
+    X, dictionary = X.astype(np.float64), dictionary.astype(np.float64)
+
+    def value(result, X, dictionary, alpha):
+        return objective(X, result.codes, dictionary, alpha, positive)
+
+    plain = value(working_set(X, dictionary, alpha, **options), X, dictionary, alpha)
+    energy = 0.5 * (X**2).sum(axis=1)
+    permuted = value(working_set(X, dictionary[order], alpha, **options), X, dictionary[order], alpha)
+    assert (np.abs(permuted - plain) <= 1e-6 * energy).all()
+    scaled = value(working_set(4 * X, dictionary, 4 * alpha, **options), 4 * X, dictionary, 4 * alpha)
+    assert (np.abs(scaled / 16 - plain) <= 1e-6 * energy).all()
+    longer = value(working_set(X, 2 * dictionary, 2 * alpha, **options), X, 2 * dictionary, 2 * alpha)
+    assert (np.abs(longer - plain) <= 1e-6 * energy).all()
+
+
+@given(problems())
+def test_agrees_with_fista(problem):
+    X, dictionary, alpha, positive = problem
+    if alpha < 0.02 * alpha_max(X, dictionary, positive).max():
+        alpha *= 30  # FISTA takes too long for a test
+    tol = 1e-4
+    ours, textbook = (
+        objective(
+            X, solve(X, dictionary, alpha, positive=positive, tol=tol, max_iter=3000).codes, dictionary, alpha, positive
+        )
+        for solve in (working_set, fista)
+    )
+    assert (ours <= textbook + tol * 0.5 * (X.astype(np.float64) ** 2).sum(axis=1)).all()
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("with_gram", [True, False])
+def test_agrees_with_lasso(shift, positive, with_gram, monkeypatch):
+    if not with_gram:
+        monkeypatch.setattr(prepared_module, "_CACHED_GRAM_BYTES", 0)
+    result = working_set(shift.X_train, shift.dictionary, 0.1, positive=positive, tol=1e-12)
+    n_features = shift.X_train.shape[1]
+    for x, z in zip(shift.X_train[:20], result.codes, strict=False):
+        lasso = Lasso(0.1 / n_features, fit_intercept=False, positive=positive, tol=1e-14, max_iter=100_000)
+        np.testing.assert_allclose(z, lasso.fit(shift.dictionary.T, x).coef_, atol=1e-6)
+    assert result.n_iter.max() <= 8
+
+
+def test_largest_alpha_gives_zero_codes_without_a_round(shift):
+    X = shift.X_train[:50]
+    alpha = float(alpha_max(X, shift.dictionary, True).max())
+    result = working_set(X, shift.dictionary, alpha * (1 + 1e-12), sparse_output=True)
+    assert result.codes.nnz == 0
+    assert result.n_iter.max() == 0
+    assert result.dual_gap.max() < 1e-12
+
+
+@pytest.mark.parametrize("n_samples", [1, 3, 700])
+def test_bits_do_not_depend_on_n_jobs_and_csr_equals_dense(n_samples):
+    rng = np.random.RandomState(0)
+    dictionary = rng.standard_normal((300, 40)).astype(np.float32)
+    X = (rng.random_sample((n_samples, 5)) @ dictionary[rng.randint(0, 300, 5)]).astype(np.float32)
+    one = working_set(X, dictionary, 1.0, n_jobs=1)
+    for other in (
+        working_set(X, dictionary, 1.0, n_jobs=2),
+        working_set(X, PreparedDictionary(dictionary), 1.0, n_jobs=3),
+        working_set(X, dictionary, 1.0, sparse_output=True),
+    ):
+        codes = other.codes.toarray() if sp.issparse(other.codes) else other.codes
+        np.testing.assert_array_equal(codes, one.codes)
+        np.testing.assert_array_equal(other.dual_gap, one.dual_gap)
+        np.testing.assert_array_equal(other.n_iter, one.n_iter)
+    csr = working_set(X, dictionary, 1.0, sparse_output=True).codes
+    assert csr.has_canonical_format
+    assert (csr.data != 0).all()
+
+
+def test_other_backends_give_the_same_bits(shift):
+    expected = working_set(shift.X_train, shift.dictionary, 0.1)
+    with parallel_config("loky", n_jobs=2):
+        result = working_set(shift.X_train, shift.dictionary, 0.1)
+    np.testing.assert_array_equal(result.codes, expected.codes)
+
+
+def test_offset_is_subtracted(shift):
+    offset = np.linspace(-1, 1, shift.X_train.shape[1])
+    expected = working_set(shift.X_train, shift.dictionary, 0.1, tol=1e-10)
+    moved = working_set(shift.X_train + offset, shift.dictionary, 0.1, tol=1e-10, offset=offset)
+    np.testing.assert_allclose(moved.codes, expected.codes, atol=1e-8)
+
+
+def test_warm_start_from_the_solution_needs_no_round(shift):
+    for make in (np.asarray, sp.csr_array):
+        solution = working_set(shift.X_train, shift.dictionary, 0.1, tol=1e-8)
+        again = working_set(shift.X_train, shift.dictionary, 0.1, tol=1e-7, codes_init=make(solution.codes))
+        assert again.n_iter.max() == 0
+        np.testing.assert_array_equal(again.codes, solution.codes)
+    elsewhere = working_set(shift.X_train, shift.dictionary, 0.1, tol=1e-10, codes_init=-np.ones_like(solution.codes))
+    np.testing.assert_allclose(elsewhere.codes, solution.codes, atol=1e-3)
+
+
+def test_rounds_are_bounded_and_the_gap_is_that_of_the_codes_returned(shift):
+    result = working_set(shift.X_train, shift.dictionary, 0.1, max_iter=1, tol=1e-10)
+    gap = duality_gap(shift.X_train, result.codes, shift.dictionary, 0.1, True)
+    assert result.n_iter.max() == 1
+    assert gap.max() > 1e-3
+    np.testing.assert_allclose(result.dual_gap, gap, rtol=1e-10, atol=1e-15)
+
+
+def test_without_tolerance_it_stops_at_rest(shift):
+    result = working_set(shift.X_train.astype(np.float32), shift.dictionary, 0.1, tol=0.0)
+    assert result.dual_gap.max() < 1e-6
+    assert result.n_iter.max() < 200
+
+
+def test_dense_codes_are_left_to_fista():
+    rng = np.random.RandomState(0)
+    n = _LARGEST_SET + 100
+    dictionary = np.eye(n, n + 50)
+    X = 1 + rng.random_sample((3, n + 50))
+    X[0, 5:] = 0
+    result = working_set(X, dictionary, 0.5, sparse_output=True)
+    np.testing.assert_allclose(result.codes.toarray(), np.maximum(X[:, :n] - 0.5, 0), atol=1e-4)
+    assert duality_gap(X, result.codes, dictionary, 0.5, True).max() <= 1e-4
+
+
+def test_many_equal_violators_fit_into_the_working_set():
+    dictionary = np.tile(np.eye(4), (300, 1))
+    X = np.arange(8.0).reshape(2, 4)
+    result = working_set(X, dictionary, 0.5)
+    np.testing.assert_allclose(result.codes @ dictionary, np.maximum(X - 0.5, 0), atol=1e-8)
+
+
+def test_nan_is_a_miss():
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = working_set(np.full((2, 3), 1e200), 1e200 * np.eye(3), 1.0, max_iter=5)
+    assert not (result.dual_gap <= 1e-4).all()
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="X must be an array of float32 or float64, got int64"):
+        working_set(np.ones((2, 2), dtype=np.int64), np.eye(2), 0.1)
+
+
+def test_prepared_dictionary_computes_once_and_pickles_small(shift):
+    prepared = PreparedDictionary(shift.dictionary)
+    n_atoms = len(shift.dictionary)
+    assert prepared.gram(np.float32, 1) is None
+    gram = prepared.gram(np.float32, 1000)
+    assert gram is prepared.gram(np.float32, 2000)
+    np.testing.assert_allclose(gram[:n_atoms, :n_atoms], shift.dictionary @ shift.dictionary.T, atol=1e-5)
+    assert not gram[n_atoms:].any()
+    assert prepared.step() == pytest.approx(1 / np.linalg.norm(shift.dictionary, 2) ** 2)
+    restored = pickle.loads(pickle.dumps(prepared))
+    np.testing.assert_array_equal(restored.components, shift.dictionary)
+    assert len(pickle.dumps(prepared)) < 1.1 * len(pickle.dumps(shift.dictionary))
