@@ -87,8 +87,7 @@ def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction
         for p in range(size):
             active[n_active] = p
             n_active += np.uintp(codes[p] != 0)
-        length = _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active)
-        dependent = length > 1.0
+        length, dependent = _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active)
         first = -1
         for a in range(n_active):  # how far one can go
             value = np.float64(codes[active[a]])
@@ -97,9 +96,10 @@ def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction
                 length, first = -value / direction[a], a
         if not dependent:
             break
-        if first < 0:  # nothing in the way, because the penalty does not change along it
+        if length < np.inf:
+            moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
+        if first < 0:  # nothing in the way
             return moved
-        moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
     if first < 0 or n_active > most_clipped:
         return _move(length, first, n_active, size, gram, slope, codes, direction, active, before) or moved
     _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, before)
@@ -115,10 +115,10 @@ def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction
 
 @njit(**FUSED)
 def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active):
-    """Find the way to the minimum over the active members; return how far it is, in units of the direction.
+    """Find the way to the minimum over the active members; return how far it is, and whether they are dependent.
 
-    That is 1, by Cholesky factorisation in float64. But if a member depends on the ones before it, the way is along
-    their dependence, which changes the codes and not the residual, towards the smaller penalty, as far as one can.
+    By Cholesky factorisation in float64. If a member depends on the ones before it, the way is along their dependence,
+    which changes the codes and hardly the residual, to where the objective is lowest.
     """
     for a in range(n_active):  # the factor, with inverted diagonal, and forward substitution
         p = active[a]
@@ -137,16 +137,17 @@ def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, ac
                 direction[k] = -factor[a, k]
             _substitute_back(a, factor, direction)
             direction[a] = 1.0
-            penalty = 0.0
+            rate = 0.0  # of the objective
             for k in range(a + 1):
-                penalty += direction[k] if codes[active[k]] > 0 else -direction[k]
+                q = active[k]
+                rate += direction[k] * ((alpha if codes[q] > 0 else -alpha) - slope[q])
             for k in range(n_active):
-                direction[k] = 0.0 if k > a else (-direction[k] if penalty > 0 else direction[k])
-            return np.inf
+                direction[k] = 0.0 if k > a else (-direction[k] if rate > 0 else direction[k])
+            return (abs(rate) / pivot if pivot > 0 else np.inf), True
         factor[a, a] = 1.0 / np.sqrt(pivot)
         direction[a] = value * factor[a, a]
     _substitute_back(n_active, factor, direction)
-    return 1.0
+    return 1.0, False
 
 
 @njit(**FUSED)

@@ -26,7 +26,7 @@ _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is lef
 _VIOLATORS = (24, 192)  # least and most atoms that the first round may add; a quarter of the features in between
 _NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
 _INNER_TOL = 0.1  # gap on the working set, as a share of tol
-_PATIENCE = 20  # rounds without a better gap after which a sample is taken to be at rest
+_PATIENCE = 20  # rounds without a lower objective after which a sample is taken to be at rest
 _OVERFLOW = -1  # in place of rounds waited: the working set is full
 # With the Gram matrix of all atoms a round reads one of its rows per non-zero, without it a round is a product. The
 # former is faster up to this number of non-zeros per feature, for matrices that a cache holds and for larger ones.
@@ -45,6 +45,7 @@ class _Problem(NamedTuple):
     gram_support: int  # non-zeros up to which it is used
     n_violators: int
     noise: float  # about n_violators correlations with a random residual of norm 1 exceed this
+    unit: float  # in the last place
     rounding: float  # bound on the error of a correlation with a vector of norm 1
     alpha: float
     positive: bool
@@ -66,8 +67,8 @@ class _Block(NamedTuple):
     size: np.ndarray  # of the support
     n_iter: np.ndarray
     gap: np.ndarray
-    best_gap: np.ndarray
-    waited: np.ndarray  # rounds since best_gap
+    best: np.ndarray  # objective
+    waited: np.ndarray  # rounds since it fell
 
 
 class _Scratch(NamedTuple):
@@ -136,6 +137,7 @@ def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
         gram_support = max(int(_SPARSE_FOR_GRAM[0 if is_cached_size(gram) else 1] * n_features), 1)
     n_violators = int(np.clip(n_features // 4, *_VIOLATORS))
     quantile = ndtri(max(1 - n_violators / n_components, 0.5))
+    unit = float(np.finfo(dtype).eps)
     integer = np.dtype(f"i{gram.itemsize}").type
     return _Problem(
         dictionary=prepared.padded(dtype),
@@ -144,7 +146,8 @@ def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
         gram_support=gram_support,
         n_violators=n_violators,
         noise=float(quantile * np.sqrt(squared_norms.mean() / n_features)),
-        rounding=float(np.finfo(dtype).eps * (2 + np.sqrt(n_features)) * np.sqrt(squared_norms.max())),
+        unit=unit,
+        rounding=float(unit * (2 + np.sqrt(n_features)) * np.sqrt(squared_norms.max())),
         alpha=float(alpha),
         positive=bool(positive),
         magnitude=integer(-1 if positive else np.iinfo(integer).max),
@@ -171,7 +174,7 @@ def _solve_block(part, *, X, offset, codes_init, problem, prepared):
         size=np.zeros(n_samples, np.int64),
         n_iter=np.zeros(n_samples, np.int64),
         gap=np.full(n_samples, np.inf),
-        best_gap=np.full(n_samples, np.inf),
+        best=np.full(n_samples, np.inf),
         waited=np.zeros(n_samples, np.int64),
     )
     if codes_init is not None:
@@ -252,10 +255,10 @@ def _finish_by_fista(result, rows, X, problem, prepared):
 
 @njit(**FUSED)
 def _advance(
-    n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best_gap, waited,
-    projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, rounding,
-    alpha, positive, magnitude, tol, max_iter, small, ready, factor, atoms, members, slope, codes, inverse, direction,
-    active, before, slope_before, found, highest, residual, bar, bar_bits,
+    n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best, waited,
+    projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, unit,
+    rounding, alpha, positive, magnitude, tol, max_iter, small, ready, factor, atoms, members, slope, codes, inverse,
+    direction, active, before, slope_before, found, highest, residual, bar, bar_bits,
 ):  # fmt: skip
     """Close the samples whose certificate holds, move on with the others, and return how many are left open.
 
@@ -272,11 +275,12 @@ def _advance(
         if with_gram:
             rest_energy[i] = _correlate(projected, place, gram, energy[i], sizes[i], support, values, i, correlation)
         while True:
-            size = sizes[i]
+            size, l1 = sizes[i], 0.0
             for p in range(size):  # the support becomes the first members, blanked in the correlations
                 j = support[i, p]
                 members[p], codes[p], slope[p] = j, values[i, p], correlation[row, j]
                 correlation[row, j] = 0
+                l1 += abs(codes[p])
             bar_bits[0] = _search_tiles(bits, row, magnitude, highest)
             top = bar[0]
             gap = _quick_gap(size, slope, codes, top, rest_energy[i], energy[i], alpha, positive)
@@ -297,8 +301,11 @@ def _advance(
             gaps[i] = gap
             if resting or gap <= tol:
                 break
-            waited[i] = 0 if gap < best_gap[i] else waited[i] + 1
-            best_gap[i] = min(gap, best_gap[i])
+            value = 0.5 * rest_energy[i] + alpha * l1
+            if value < best[i] - unit * energy[i]:
+                best[i], waited[i] = value, 0
+            else:
+                waited[i] += 1
             n_new = 0
             if top > alpha:
                 most = min(max(n_violators, size), capacity - size)
