@@ -42,6 +42,7 @@ from skcode.metrics import duality_gap
 BLOCK = 1000  # samples of one product
 SLOW = 20.0  # seconds for all samples; whoever needs more gets fewer samples, and about as long for all rounds
 PILOT = 1.0  # seconds of a run that are enough to judge the speed by
+REST = 0.25  # seconds before each run, until the threads of the one before have stopped to wait for work in a loop
 MOST_CERTIFIED = 10**7  # codes; more samples than have so many are not certified
 LARGEST_SENT = 1 << 29  # bytes of a Gram matrix that scikit-learn may hash and send to its processes in every call
 SIZES = {"samples": 20, "components": 2, "active": 1}  # what may be overridden, and the least of it
@@ -327,6 +328,7 @@ def race(problem: Problem, names: list[str], n_jobs: int, repeats: int) -> list[
 
 
 def _timed(solve, n_samples):
+    time.sleep(REST)
     start = time.perf_counter()
     codes = solve(n_samples)
     return time.perf_counter() - start, codes

@@ -33,7 +33,7 @@ _OVERFLOW = -1  # in place of rounds waited: the working set is full
 _SPARSE_FOR_GRAM = 1 / 4, 1 / 12
 _BLOCK_BYTES = 1 << 25  # correlations of one block of samples
 _BLOCK_SAMPLES = (64, 512)  # a product needs enough rows to be worth reading the dictionary for
-_BLOCKS = 16  # aimed at per call, for threads to take turns at
+_BLOCKS = 10  # aimed at per call, for threads to take turns at
 
 
 class _Problem(NamedTuple):
