@@ -193,7 +193,7 @@ def _solve_block(part, *, X, offset, codes_init, problem, prepared):
         np.matmul(block.rest[:n_open], problem.dictionary.T, out=correlation[:n_open])
         n_open = _advance(n_open, *block, correlation, *_views(correlation), *problem, *scratch)
 
-    indptr = np.concatenate([[0], np.cumsum(block.size)])
+    indptr = np.concatenate([[0], np.cumsum(block.size)]).astype(np.int32)
     indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], X.dtype)
     _emit(block.support, block.values, block.size, indptr, indices, data)
     codes = sp.csr_array((data, indices, indptr), shape=(n_samples, n_components))
@@ -253,7 +253,7 @@ def _finish_by_fista(result, rows, X, problem, prepared):
     return result._replace(codes=codes.tocsr())
 
 
-@njit(**FUSED)
+@njit(cache=True, **FUSED)
 def _advance(
     n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best, waited,
     projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, unit,
@@ -507,7 +507,7 @@ def _write_residual(X, i, size, support, values, dictionary, residual):
     return energy
 
 
-@njit(**FUSED)
+@njit(cache=True, **FUSED)
 def _start_from(
     indptr, indices, data, positive, X, dictionary, squared_norms, rest, rest_energy, support, values, sizes, residual
 ):
@@ -525,7 +525,7 @@ def _start_from(
             rest[i, k] = residual[k]
 
 
-@njit(**FUSED)
+@njit(cache=True, **FUSED)
 def _emit(support, values, sizes, indptr, indices, data):
     """Write support and values as the rows of a CSR matrix, indices in order."""
     for i in range(sizes.shape[0]):
