@@ -118,7 +118,8 @@ def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, ac
     """Find the way to the minimum over the active members; return how far it is, and whether they are dependent.
 
     By Cholesky factorisation in float64. If a member depends on the ones before it, the way is along their dependence,
-    which changes the codes and hardly the residual, to where the objective is lowest.
+    which changes the codes and hardly the residual, to where the objective is lowest. Without a penalty it is left as
+    it is.
     """
     for a in range(n_active):  # the factor, with inverted diagonal, and forward substitution
         p = active[a]
@@ -132,6 +133,9 @@ def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, ac
         for k in range(a):
             pivot -= factor[a, k] * factor[a, k]
             value -= factor[a, k] * direction[k]
+        if pivot <= _SINGULAR * gram[p, p] and alpha == 0:  # nothing to choose by: left as it is
+            factor[a, a], direction[a] = 0.0, 0.0
+            continue
         if pivot <= _SINGULAR * gram[p, p]:
             for k in range(a):
                 direction[k] = -factor[a, k]

@@ -49,7 +49,7 @@ def refit(
         Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions.
     """
     prepared = prepare(dictionary)
-    support = sp.csr_array(codes)
+    support = sp.csr_array(codes, copy=True)
     support.eliminate_zeros()
     with single_threaded_blas:
         work = partial(
@@ -77,7 +77,7 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gra
     members, active = np.empty(capacity, np.uintp), np.empty(capacity, np.uintp)
     atoms, factor = np.empty((capacity, n_features), X.dtype), np.empty((capacity, capacity))
     slope, codes, inverse = np.empty(capacity, X.dtype), np.empty(capacity, X.dtype), np.empty(capacity, X.dtype)
-    direction, before, slope_before = np.empty(capacity), np.empty(capacity), np.empty(capacity)
+    direction, start_codes, start_slope = np.empty(capacity), np.empty(capacity), np.empty(capacity)
     ready = np.ones(capacity, np.bool_)
     for i in range(X.shape[0]):
         start, size = indptr[i], indptr[i + 1] - indptr[i]
@@ -102,7 +102,16 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gra
                     worst = max(worst, abs(exact) * np.sqrt(inverse[p]))
             if worst <= tolerance * np.sqrt(length):
                 break
-            newton_step(size, gram, slope, codes, 0.0, 0, factor, direction, active, before, slope_before)
+            newton_step(size, gram, slope, codes, 0.0, 0, factor, direction, active, start_codes, start_slope)
             sweep_members(size, members, gram, gram, ready, slope, codes, inverse, 0.0, positive)
-        for p in range(size):
-            values[start + p] = codes[p]
+        before, after = np.float64(0), np.float64(0)
+        for k in range(n_features):
+            old, new = np.float64(X[i, k]), np.float64(X[i, k])
+            for p in range(size):
+                old -= np.float64(values[start + p]) * np.float64(atoms[p, k])
+                new -= np.float64(codes[p]) * np.float64(atoms[p, k])
+            before += old * old
+            after += new * new
+        if after <= before:  # and not where atoms are so dependent that rounding has the last word
+            for p in range(size):
+                values[start + p] = codes[p]

@@ -117,6 +117,8 @@ def working_set(
     if X.dtype not in (np.float32, np.float64):
         raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
     prepared = prepare(dictionary)
+    if codes_init is not None and codes_init.shape != (X.shape[0], prepared.shape[0]):
+        raise ValueError(f"codes_init must have shape {(X.shape[0], prepared.shape[0])}, got {codes_init.shape}.")
     with single_threaded_blas:
         problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
@@ -290,7 +292,7 @@ def _advance(
                 # With a Gram matrix correlations are differences of larger numbers.
                 margin = rounding * (np.sqrt(rest_energy[i]) + (np.sqrt(8 * energy[i]) if with_gram else 0.0))
                 exact_top = 0.0
-                if top + margin > alpha:  # only those near the highest can be the highest
+                if not top + margin <= alpha:  # only those near the highest can be the highest
                     bar[0] = top - 2 * margin
                     n_top = _collect(tiles, row, bar[0], bar_bits[0], highest, positive, found)
                     exact_top = _highest_exactly(n_top, found, dictionary, residual, positive)
@@ -334,7 +336,8 @@ def _advance(
                 waited[i] = _PATIENCE
             n_iter[i] += 1
             sizes[i] = _remember(size, members, codes, support, values, i)
-            if sizes[i] <= gram_support and with_gram:
+            # The Gram matrix gives correlations as differences of larger numbers: what they cannot settle is left open.
+            if with_gram and sizes[i] <= gram_support and waited[i] == 0:
                 rest_energy[i] = _correlate(
                     projected, place, gram, energy[i], sizes[i], support, values, i, correlation
                 )

@@ -51,3 +51,26 @@ def test_a_code_that_would_turn_negative_becomes_zero():
     np.testing.assert_allclose(refit(np.array([[1.0, -0.5]]), np.array([[0.5, 0.1]]), dictionary), [[1, 0]])
     signed = refit(np.array([[1.0, -0.5]]), np.array([[0.5, 0.1]]), dictionary, positive=False)
     np.testing.assert_allclose(signed @ dictionary, [[1, -0.5]], atol=1e-12)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("apart", [0.0, 1e-5, 1e-3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dependent_atoms_never_make_it_worse(positive, apart, dtype):
+    rng = np.random.RandomState(0)
+    atoms = np.repeat(rng.standard_normal((30, 12)), 2, axis=0)
+    atoms[::2] += apart * rng.standard_normal((30, 12))
+    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(dtype)
+    X = rng.standard_normal((60, 12)).astype(dtype)
+    codes = working_set(X, atoms, 0.02, positive=positive).codes
+    refitted = refit(X, codes, atoms, positive=positive)
+    error = [np.linalg.norm(residual(X, z, atoms), axis=1) for z in (codes, refitted)]
+    assert (error[1] <= error[0] * (1 + 1e-6)).all()
+    assert np.abs(refitted).max() < 1e6
+
+
+def test_leaves_its_input_alone():
+    codes = sp.csr_array([[0.5, 0.1, 0], [0, 0.2, 0.3]])
+    expected = codes.toarray()
+    refit(np.array([[1, -0.5], [1, 1]]), codes, np.array([[1, 0], [0.8, 0.6], [0, 1]]))
+    np.testing.assert_array_equal(codes.toarray(), expected)
