@@ -13,6 +13,7 @@ from numba import njit
 from .._proximal import prox_l1, prox_l1_positive
 
 _MOST_SWEEPS = 1000
+_PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted
 _SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
 _SINGULAR = 1e-7  # share of an atom's energy below which it depends on the atoms before it
 
@@ -36,7 +37,7 @@ def solve_small(
     for p in range(size):
         if codes[p] != zero and not ready[p]:
             _look_up(p, size, members, full_gram, gram, ready)
-    ever_moved = False
+    ever_moved, best, waited = False, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
         changes = sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive)
         moved = changes > 0
@@ -45,7 +46,10 @@ def solve_small(
                 size, gram, slope, codes, alpha, most_clipped, factor, direction, active, before, slope_before
             )
         ever_moved |= moved
-        if not moved or small_gap(size, slope, codes, zero, rest_energy, alpha, positive) <= target:
+        gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
+        waited = 0 if gap < best else waited + 1
+        best = min(gap, best)
+        if not moved or gap <= target or waited > _PATIENCE:
             break
     return ever_moved
 
