@@ -12,7 +12,7 @@ from ._result import CodingResult
 from .working_set import working_set
 
 _ROWS_AT_ONCE = 1024
-_SMALLEST_SHARE = 1e-4  # of the largest useful alpha, below which nothing is sparse
+_SMALLEST_SHARE = 1e-4  # of the largest useful alpha of a sample, below which nothing is sparse
 _L0_TOLERANCE = 0.015  # relative; leaves room below the 2 % that are promised
 _MOST_TRIALS = 60
 
@@ -72,11 +72,15 @@ def largest_alpha(
     positive: bool = True,
     offset: np.ndarray | None = None,
 ) -> float:
-    """Return the smallest penalty for which the codes of all samples are zero, in chunks of samples."""
-    components = prepare(dictionary).components
-    starts = range(0, len(X), _ROWS_AT_ONCE)
+    """Return the smallest penalty for which the codes of all samples are zero."""
+    return float(_largest_of_each(X, prepare(dictionary), positive, offset).max())
+
+
+def _largest_of_each(X, prepared, positive=True, offset=None):
+    """Return `alpha_max` of each sample, in chunks."""
     shift = 0 if offset is None else offset
-    return float(max(alpha_max(X[s : s + _ROWS_AT_ONCE] - shift, components, positive).max() for s in starts))
+    chunks = (X[start : start + _ROWS_AT_ONCE] - shift for start in range(0, len(X), _ROWS_AT_ONCE))
+    return np.concatenate([alpha_max(chunk, prepared.components, positive) for chunk in chunks])
 
 
 def alpha_for_l0(
@@ -101,7 +105,8 @@ def alpha_for_l0(
     Returns
     -------
     alpha : float
-        Found by bisection of its logarithm between the largest useful penalty and 1e-4 of it.
+        Found by bisection of its logarithm, between the largest useful penalty of all samples and 1e-4 of the median
+        one.
 
     Raises
     ------
@@ -110,10 +115,12 @@ def alpha_for_l0(
     """
     prepared = prepare(dictionary)
     where = {name: options[name] for name in ("positive", "offset") if name in options}
-    high = largest_alpha(X, prepared, **where)
+    largest = _largest_of_each(X, prepared, **where)
+    high = float(largest.max())
     if high == 0.0:
         raise ValueError(f"target_l0={target_l0:g} cannot be reached: no sample correlates with any atom.")
-    low, l0_high = _SMALLEST_SHARE * high, 0.0
+    # A typical sample sets the lower end: one sample of enormous norm must not lift it above all others.
+    low, l0_high = _SMALLEST_SHARE * float(np.median(largest[largest > 0])), 0.0
 
     def mean_l0(alpha):
         (result,) = coding_path(X, prepared, [alpha], **options)

@@ -44,3 +44,11 @@ def test_a_target_out_of_reach_gives_the_range(shift):
         alpha_for_l0(np.ones((4, 1)), np.ones((1, 1)), 0.5)
     with pytest.raises(ValueError, match="no sample correlates with any atom"):
         alpha_for_l0(-np.ones((4, 1)), np.ones((1, 1)), 0.5)
+
+
+def test_an_outlier_does_not_hide_the_target(shift):
+    X = shift.X_train.copy()
+    X[0] *= 1e5
+    alpha = alpha_for_l0(X, shift.dictionary, 2.0)
+    codes = working_set(X, shift.dictionary, alpha, sparse_output=True).codes
+    assert codes.nnz / len(X) == pytest.approx(2.0, rel=0.02)
