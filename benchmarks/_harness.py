@@ -26,6 +26,20 @@ class Parser(argparse.ArgumentParser):
         fail(message)
 
 
+def natural(lowest: int, highest: int | None = None):
+    """Return the type of an argument that is an integer in a range."""
+
+    def integer(text):
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
+        if highest is not None and value > highest:
+            raise argparse.ArgumentTypeError(f"must be at most {highest}, got {value}")
+        return value
+
+    return integer
+
+
 class Progress:
     """Lines on standard error: what was finished, and the time left, judged by the relative costs of the tasks."""
 

@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from _contestants import COSTS, METHODS, MOST_PASSES_ON_REAL_DATA, applicable, run
-from _harness import Parser, Progress, fail, output_directory, print_table, writable, write_results
+from _harness import Parser, Progress, fail, natural, output_directory, print_table, writable, write_results
 from _problems import Problem, digits, from_file, synthetic
 from joblib import Parallel, delayed
 
@@ -64,13 +64,13 @@ def parse(arguments):
     parser.add_argument("--data", default=None, metavar="{synthetic,digits,FILE.npy}",
                         help="what to run on; by default synthetic, then digits")  # fmt: skip
     parser.add_argument(
-        "--seeds", type=_natural(0, 2**32 - 10_001), nargs="+", default=[0], metavar="SEED", help="default: 0"
+        "--seeds", type=natural(0, 2**32 - 10_001), nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
-    parser.add_argument("--n-components", type=_natural(2), default=None, metavar="N",
+    parser.add_argument("--n-components", type=natural(2), default=None, metavar="N",
                         help="concepts, and width of dictionaries (default: 100, or twice the features)")  # fmt: skip
-    parser.add_argument("--n-active", type=_natural(1), default=10, metavar="K",
+    parser.add_argument("--n-active", type=natural(1), default=10, metavar="K",
                         help="active concepts in a sample; k of TopK and MP (default: 10)")  # fmt: skip
-    parser.add_argument("--n-samples", type=_natural(40), default=5000, metavar="N",
+    parser.add_argument("--n-samples", type=natural(40), default=5000, metavar="N",
                         help="samples, half to learn from and half held out (default: 5000)")  # fmt: skip
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD",
                         help="any of: " + " ".join(METHODS))  # fmt: skip
@@ -88,18 +88,6 @@ def parse(arguments):
     options.methods = [method for method in METHODS if method in options.methods]
     options.seeds = list(dict.fromkeys(options.seeds))
     return options
-
-
-def _natural(lowest, highest=None):
-    def integer(text):
-        value = int(text)
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"must be at least {lowest}, got {value}")
-        if highest is not None and value > highest:
-            raise argparse.ArgumentTypeError(f"must be at most {highest}, got {value}")
-        return value
-
-    return integer
 
 
 def loaders(options):

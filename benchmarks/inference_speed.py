@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 import threadpoolctl
-from _harness import Parser, fail, output_directory, print_table, writable, write_results
+from _harness import Parser, fail, natural, output_directory, print_table, writable, write_results
 from sklearn.datasets import load_digits
 from sklearn.decomposition import sparse_encode
 from sklearn.exceptions import ConvergenceWarning
@@ -264,27 +264,18 @@ def parse(arguments):
                         help="any of: " + " ".join(PROBLEMS))  # fmt: skip
     parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS,
                         metavar="CONTESTANT", help="any of: " + " ".join(CONTESTANTS))  # fmt: skip
-    parser.add_argument("--seed", type=_natural(0, 2**32 - 1), default=0, metavar="SEED", help="default: 0")
-    parser.add_argument("--n-jobs", type=_natural(1), default=min(2, os.cpu_count() or 1), metavar="N",
+    parser.add_argument("--seed", type=natural(0, 2**32 - 1), default=0, metavar="SEED", help="default: 0")
+    parser.add_argument("--n-jobs", type=natural(1), default=min(2, os.cpu_count() or 1), metavar="N",
                         help="threads, of the unit too (default: one per core, at most 2)")  # fmt: skip
-    parser.add_argument("--repeats", type=_natural(1), default=5, metavar="N", help="rounds (default: 5)")
+    parser.add_argument("--repeats", type=natural(1), default=5, metavar="N", help="rounds (default: 5)")
     for size, lowest in SIZES.items():
-        parser.add_argument(f"--n-{size}", type=_natural(lowest), default=None, metavar="N",
+        parser.add_argument(f"--n-{size}", type=natural(lowest, 10**9), default=None, metavar="N",
                             help="default: that of the problem")  # fmt: skip
     parser.add_argument("--output", default=".", metavar="DIR", help="where results are written (default: here)")
     options = parser.parse_args(arguments)
     options.problems = list(dict.fromkeys(options.problems))
     options.contestants = [name for name in CONTESTANTS if name in options.contestants]
     return options
-
-
-def _natural(lowest, highest=10**9):
-    def integer(text):
-        if not lowest <= int(text) <= highest:
-            raise argparse.ArgumentTypeError(f"must be from {lowest} to {highest}, got {text}")
-        return int(text)
-
-    return integer
 
 
 def available(name: str, n_jobs: int) -> bool:

@@ -29,8 +29,9 @@ class FISTACoder(CertifiedCoder):
     alpha : float, default=0.1
         Penalty, positive. 0.1 suits unit atoms and code values of order 1.
     target_l0 : float, optional
-        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty that gives as many on the training
-        samples, to within 2 %.
+        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
+        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000 samples, on evenly spaced
+        ones.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
         or a given vector (the decoder bias of a sparse autoencoder, say).

@@ -28,8 +28,8 @@ def job(monkeypatch):
     [
         (["--problems", "magic"], "invalid choice: 'magic'"),
         (["--contestants", "magic"], "invalid choice: 'magic'"),
-        (["--n-samples", "3"], "must be from 20 to 1000000000, got 3"),
-        (["--n-jobs", "0"], "must be from 1 to 1000000000, got 0"),
+        (["--n-samples", "3"], "must be at least 20, got 3"),
+        (["--n-jobs", "0"], "must be at least 1, got 0"),
         (["--repeats", "many"], "invalid integer value: 'many'"),
         (["--problems", "n1000", "--n-components", "10"], "n_active=10 must be at most 5 with n_components=10"),
         (["--problems", "coherent", "--n-active", "2000"], "--n-active 2000: must be at most the 1024 components"),
