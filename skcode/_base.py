@@ -202,6 +202,7 @@ class CertifiedCoder(BaseCoder):
         )
 
     def _set_components(self, components):
+        components.flags.writeable = False  # what is computed from them would not follow a change in place
         self.components_ = components
         self._prepared = PreparedDictionary(components)
 
@@ -215,7 +216,7 @@ class CertifiedCoder(BaseCoder):
     def __setstate__(self, state):
         super().__setstate__(state)
         if "components_" in state:
-            self._prepared = PreparedDictionary(self.components_)
+            self._set_components(self.components_)
 
     def _iterations_on_probe(self, X):
         """Return the most iterations, at least 1, that the first training samples need."""

@@ -68,9 +68,9 @@ def map_chunks(function, n_samples, chunk_size, n_jobs=None):
     The borders do not depend on ``n_jobs``, so neither do the results. Threads are the default;
     ``joblib.parallel_config`` selects any other backend.
     """
-    slices = [slice(start, min(start + chunk_size, n_samples)) for start in range(0, n_samples, chunk_size)]
+    slices = [slice(start, min(start + chunk_size, n_samples)) for start in range(0, max(n_samples, 1), chunk_size)]
     backend, default_n_jobs = get_active_backend(prefer="threads")
-    n_workers = min(max(len(slices), 1), backend.effective_n_jobs(default_n_jobs if n_jobs is None else n_jobs))
+    n_workers = min(len(slices), backend.effective_n_jobs(default_n_jobs if n_jobs is None else n_jobs))
     with single_threaded_blas:
         if n_workers == 1:
             return [function(part) for part in slices]

@@ -30,8 +30,8 @@ class FISTACoder(CertifiedCoder):
         Penalty, positive. 0.1 suits unit atoms and code values of order 1.
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
-        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000 samples, on evenly spaced
-        ones.
+        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000, on a
+        random choice of them.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
         or a given vector (the decoder bias of a sparse autoencoder, say).
@@ -62,7 +62,7 @@ class FISTACoder(CertifiedCoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        The dictionary.
+        The dictionary; read-only, assign a new array to replace it.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data.
     alpha_ : float
@@ -177,9 +177,11 @@ class FISTACoder(CertifiedCoder):
         return self
 
     def _calibrated_alpha(self, X):
-        """Return the penalty for ``target_l0``, by evenly spaced samples if there are very many."""
+        """Return the penalty for ``target_l0``, by random samples if there are very many."""
+        if len(X) > _CALIBRATION_SAMPLES:  # the same ones each time
+            X = X[np.sort(np.random.RandomState(0).choice(len(X), _CALIBRATION_SAMPLES, replace=False))]
         return alpha_for_l0(
-            X[:: -(-len(X) // _CALIBRATION_SAMPLES)], self._dictionary(), self.target_l0, positive=self.positive,
+            X, self._dictionary(), self.target_l0, positive=self.positive,
             max_iter=self.max_iter, tol=self.tol or _CALIBRATION_TOL, offset=self._offset(X), n_jobs=self.n_jobs,
         )  # fmt: skip
 

@@ -25,8 +25,8 @@ class OracleCoder(FISTACoder):
         Penalty, positive.
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
-        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000 samples, on evenly spaced
-        ones.
+        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000, on a
+        random choice of them.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding.
     positive : bool, default=True
@@ -53,7 +53,7 @@ class OracleCoder(FISTACoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        The dictionary.
+        The dictionary; read-only, assign a new array to replace it.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data.
     alpha_ : float

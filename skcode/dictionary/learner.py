@@ -71,7 +71,7 @@ class DictionaryLearner(CertifiedCoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Learned atoms, unit norm (zero if never used).
+        Learned atoms, unit norm (zero if never used); read-only.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data.
     alpha_ : float

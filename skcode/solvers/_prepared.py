@@ -87,9 +87,17 @@ class PreparedDictionary:
         return padded @ padded.T.copy()  # as a general product: copying the halves of a symmetric one costs more
 
 
-def prepare(dictionary: np.ndarray | PreparedDictionary) -> PreparedDictionary:
-    """Return ``dictionary`` as a `PreparedDictionary`."""
-    return dictionary if isinstance(dictionary, PreparedDictionary) else PreparedDictionary(dictionary)
+def prepare(dictionary: np.ndarray | PreparedDictionary, X: np.ndarray, codes=None) -> PreparedDictionary:
+    """Return ``dictionary`` as a `PreparedDictionary`, after a look at whether samples and their codes fit it."""
+    prepared = dictionary if isinstance(dictionary, PreparedDictionary) else PreparedDictionary(dictionary)
+    n_components, n_features = prepared.shape
+    if X.dtype not in (np.float32, np.float64):
+        raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
+    if X.ndim != 2 or X.shape[1] != n_features:
+        raise ValueError(f"X must have shape (n_samples, {n_features}), as the dictionary has, got {X.shape}.")
+    if codes is not None and codes.shape != (len(X), n_components):
+        raise ValueError(f"codes must have shape {(len(X), n_components)}, got {codes.shape}.")
+    return prepared
 
 
 def is_cached_size(gram: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ from .._proximal import prox_l1, prox_l1_positive
 _MOST_SWEEPS = 1000
 _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted
 _SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
-_SINGULAR = 1e-7  # share of an atom's energy below which it depends on the atoms before it
+_SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atoms before it
 
 # Reassociation lets the compiler vectorise sums; what it moves are last bits of iterates. Arrays are passed whole, with
 # row numbers: making a view, or taking an array out of a tuple, costs as much in reference counting as a step. Python's
@@ -27,31 +27,36 @@ INLINED = {"inline": "always", **FUSED}
 @njit(**FUSED)
 def solve_small(
     size, members, full_gram, gram, ready, slope, codes, inverse, rest_energy, target, alpha, positive, most_clipped,
-    factor, direction, active, before, slope_before,
+    factor, factored, direction, active, before, slope_before,
 ):  # fmt: skip
-    """Solve the problem over the members until its gap is at most ``target``; return whether anything moved.
+    """Solve the problem over the members until its gap is at most ``target``.
 
-    Rows of the members' Gram matrix that are not ready yet are looked up in the full one when first used.
+    Returns whether anything moved, and the work, in multiplications. Rows of the members' Gram matrix that are not
+    ready yet are looked up in the full one when first used.
     """
     zero = slope.dtype.type(0)
     for p in range(size):
         if codes[p] != zero and not ready[p]:
             _look_up(p, size, members, full_gram, gram, ready)
-    ever_moved, best, waited = False, np.inf, 0
+    ever_moved, work, best, waited = False, 0, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
         changes = sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive)
         moved = changes > 0
+        work += (changes % _SUPPORT_CHANGED + changes // _SUPPORT_CHANGED) * size
         if changes < _SUPPORT_CHANGED or sweep % 4 == 3:
-            moved |= newton_step(
-                size, gram, slope, codes, alpha, most_clipped, factor, direction, active, before, slope_before
-            )
+            moved_on, newton_work = newton_step(
+                size, members, gram, slope, codes, alpha, most_clipped, factor, factored, direction, active, before,
+                slope_before,
+            )  # fmt: skip
+            moved |= moved_on
+            work += newton_work
         ever_moved |= moved
         gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
         waited = 0 if gap < best else waited + 1
         best = min(gap, best)
         if not moved or gap <= target or waited > _PATIENCE:
             break
-    return ever_moved
+    return ever_moved, work
 
 
 @njit(**FUSED)
@@ -79,19 +84,24 @@ def sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, 
 
 
 @njit(**FUSED)
-def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction, active, before, slope_before):
-    """Go towards the minimum over the non-zero members; return whether any moved.
+def newton_step(
+    size, members, gram, slope, codes, alpha, most_clipped, factor, factored, direction, active, before, slope_before
+):
+    """Go towards the minimum over the non-zero members; return whether any moved, and the work.
 
     Members that would change their sign become zero. If that raises the objective, the step ends where the first of
     them is zero, and at once if there are more than ``most_clipped`` members, which then depend on each other too much.
     """
-    moved = False
+    moved, work = False, 0
     for _ in range(size + 1):
         n_active = np.uintp(0)
         for p in range(size):
             active[n_active] = p
             n_active += np.uintp(codes[p] != 0)
-        length, dependent = _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active)
+        length, dependent, newton_work = _newton_direction(
+            n_active, members, gram, slope, codes, alpha, factor, factored, direction, active
+        )
+        work += newton_work + np.intp(n_active) * size
         first = -1
         for a in range(n_active):  # how far one can go
             value = np.float64(codes[active[a]])
@@ -103,9 +113,10 @@ def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction
         if length < np.inf:
             moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
         if first < 0:  # nothing in the way
-            return moved
+            return moved, work
     if first < 0 or n_active > most_clipped:
-        return _move(length, first, n_active, size, gram, slope, codes, direction, active, before) or moved
+        moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
+        return moved, work
     _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, before)
     change = 0.0  # of the objective
     for a in range(n_active):
@@ -114,24 +125,30 @@ def newton_step(size, gram, slope, codes, alpha, most_clipped, factor, direction
         change += alpha * (abs(codes[p]) - abs(before[a])) - 0.5 * step * (slope_before[a] + slope[p])
     if change >= 0:
         _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-    return True
+    return True, work
 
 
 @njit(**FUSED)
-def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, active):
-    """Find the way to the minimum over the active members; return how far it is, and whether they are dependent.
+def _newton_direction(n_active, members, gram, slope, codes, alpha, factor, factored, direction, active):
+    """Find the way to the minimum over the active members: how far it is, whether they are dependent, and the work.
 
     By Cholesky factorisation in float64. If a member depends on the ones before it, the way is along their dependence,
     which changes the codes and hardly the residual, to where the objective is lowest. Without a penalty it is left as
-    it is.
+    it is. Rows of the factor that belong to the atoms listed in ``factored`` are there already; a negative number ends
+    the list.
     """
+    known, work = True, 0
     for a in range(n_active):  # the factor, with inverted diagonal, and forward substitution
         p = active[a]
-        for b in range(a):
-            value = np.float64(gram[p, active[b]])
-            for k in range(b):
-                value -= factor[a, k] * factor[b, k]
-            factor[a, b] = value * factor[b, b]
+        known &= factored[a] == np.intp(members[p])
+        if not known:
+            for b in range(a):
+                value = np.float64(gram[p, active[b]])
+                for k in range(b):
+                    value -= factor[a, k] * factor[b, k]
+                factor[a, b] = value * factor[b, b]
+            factored[a] = -1
+            work += a * a // 2
         pivot = np.float64(gram[p, p])
         value = np.float64(slope[p]) - (alpha if codes[p] > 0 else -alpha)
         for k in range(a):
@@ -151,11 +168,12 @@ def _newton_direction(n_active, gram, slope, codes, alpha, factor, direction, ac
                 rate += direction[k] * ((alpha if codes[q] > 0 else -alpha) - slope[q])
             for k in range(n_active):
                 direction[k] = 0.0 if k > a else (-direction[k] if rate > 0 else direction[k])
-            return (abs(rate) / pivot if pivot > 0 else np.inf), True
+            return (abs(rate) / pivot if pivot > 0 else np.inf), True, work
         factor[a, a] = 1.0 / np.sqrt(pivot)
         direction[a] = value * factor[a, a]
+        factored[a], factored[a + 1] = np.intp(members[p]), factored[a + 1] if known else -1
     _substitute_back(n_active, factor, direction)
-    return 1.0, False
+    return 1.0, False, work
 
 
 @njit(**FUSED)

@@ -81,6 +81,8 @@ def fista(
     ------
     TypeError
         If ``X`` is not float32 or float64.
+    ValueError
+        If ``X`` and ``dictionary`` differ in their number of features, or ``codes_init`` has another shape.
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=True,
@@ -114,9 +116,7 @@ def ista(
 
 
 def _solve(X, dictionary, alpha, *, offset, codes_init, sparse_output, n_jobs, **options):
-    if X.dtype not in (np.float32, np.float64):
-        raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
-    prepared = prepare(dictionary)
+    prepared = prepare(dictionary, X, codes_init)
     n_components = prepared.shape[0]
     dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))

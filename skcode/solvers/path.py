@@ -54,7 +54,7 @@ def coding_path(
     result : CodingResult
         As `working_set` returns it.
     """
-    prepared = prepare(dictionary)
+    prepared = prepare(dictionary, X)
     codes = None
     for alpha in alphas:
         result = working_set(
@@ -73,7 +73,7 @@ def largest_alpha(
     offset: np.ndarray | None = None,
 ) -> float:
     """Return the smallest penalty for which the codes of all samples are zero."""
-    return float(_largest_of_each(X, prepare(dictionary), positive, offset).max())
+    return float(_largest_of_each(X, prepare(dictionary, X), positive, offset).max())
 
 
 def _largest_of_each(X, prepared, positive=True, offset=None):
@@ -113,7 +113,7 @@ def alpha_for_l0(
     ValueError
         If the target is out of reach; the message gives the range, or the jump, that contains it.
     """
-    prepared = prepare(dictionary)
+    prepared = prepare(dictionary, X)
     where = {name: options[name] for name in ("positive", "offset") if name in options}
     largest = _largest_of_each(X, prepared, **where)
     high = float(largest.max())

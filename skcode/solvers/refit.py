@@ -48,7 +48,7 @@ def refit(
     codes : {ndarray, CSR array} of shape (n_samples, n_components)
         Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions.
     """
-    prepared = prepare(dictionary)
+    prepared = prepare(dictionary, X, codes)
     support = sp.csr_array(codes, copy=True)
     support.eliminate_zeros()
     with single_threaded_blas:
@@ -78,7 +78,7 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gra
     atoms, factor = np.empty((capacity, n_features), X.dtype), np.empty((capacity, capacity))
     slope, codes, inverse = np.empty(capacity, X.dtype), np.empty(capacity, X.dtype), np.empty(capacity, X.dtype)
     direction, start_codes, start_slope = np.empty(capacity), np.empty(capacity), np.empty(capacity)
-    ready = np.ones(capacity, np.bool_)
+    ready, factored = np.ones(capacity, np.bool_), np.empty(capacity + 1, np.intp)
     for i in range(X.shape[0]):
         start, size = indptr[i], indptr[i + 1] - indptr[i]
         length = np.float64(0)
@@ -87,6 +87,7 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gra
         for p in range(size):
             members[p], codes[p] = indices[start + p], values[start + p]
         compute_gram(size, members, dictionary, atoms, gram)
+        factored[0] = -1
         for p in range(size):
             inverse[p] = 1 / gram[p, p] if gram[p, p] > 0 else 0
         for _ in range(_MOST_SWEEPS):
@@ -102,7 +103,9 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gra
                     worst = max(worst, abs(exact) * np.sqrt(inverse[p]))
             if worst <= tolerance * np.sqrt(length):
                 break
-            newton_step(size, gram, slope, codes, 0.0, 0, factor, direction, active, start_codes, start_slope)
+            newton_step(
+                size, members, gram, slope, codes, 0.0, 0, factor, factored, direction, active, start_codes, start_slope
+            )
             sweep_members(size, members, gram, gram, ready, slope, codes, inverse, 0.0, positive)
         before, after = np.float64(0), np.float64(0)
         for k in range(n_features):

@@ -163,6 +163,8 @@ def test_derived_arrays_stay_out_of_pickles(shift):
 
 def test_replaced_components_are_used(shift):
     coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    with pytest.raises(ValueError, match="read-only"):
+        coder.components_[0] = 0
     coder.components_ = shift.dictionary[::-1].copy()
     np.testing.assert_allclose(
         coder.transform(shift.X_val)[:, ::-1],

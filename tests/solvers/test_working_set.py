@@ -1,4 +1,7 @@
+import importlib
+import inspect
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -6,12 +9,16 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 
+from skcode import FISTACoder
 from skcode._lasso import alpha_max, duality_gap, objective
 from skcode.solvers import PreparedDictionary, fista, working_set
 from skcode.solvers import _prepared as prepared_module
-from skcode.solvers.working_set import _LARGEST_SET
+from skcode.solvers._round import advance
+
+module = importlib.import_module("skcode.solvers.working_set")  # the package has the function under that name
 
 
 @st.composite
@@ -47,6 +54,28 @@ def test_gap_recomputed_in_float64_is_at_most_tol_and_what_was_reported(problem)
     assert result.codes.dtype == X.dtype
     assert not positive or (result.codes >= 0).all()
     assert not result.codes[:, (dictionary == 0).all(axis=1)].any()
+
+
+@given(problems(), st.sampled_from([1, 2, 1000]))
+def test_every_miss_is_warned_of_whatever_the_threads_and_the_format(problem, max_iter):
+    X, dictionary, alpha, positive = problem
+    X = np.tile(X, (12, 1))  # more than one block
+    results = []
+    for n_jobs, sparse_output in [(1, False), (2, True)]:
+        coder = FISTACoder(
+            dictionary, alpha=alpha, positive=positive, max_iter=max_iter, n_jobs=n_jobs, sparse_output=sparse_output
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            coder.fit(X)
+            caught.clear()
+            results.append(coder.codes(X))
+        missed = (duality_gap(X, sp.csr_array(results[-1].codes).toarray(), dictionary, alpha, positive) > 1e-4).sum()
+        assert [str(w.message).split(" samples missed")[0] for w in caught] == ([f"{missed} of 144"] if missed else [])
+    dense, csr = results
+    np.testing.assert_array_equal(csr.codes.toarray(), dense.codes)
+    np.testing.assert_array_equal(csr.dual_gap, dense.dual_gap)
+    np.testing.assert_array_equal(csr.n_iter, dense.n_iter)
 
 
 @given(problems(), st.integers(0, 2**31 - 1))
@@ -164,15 +193,33 @@ def test_without_tolerance_it_stops_at_rest(shift):
     assert result.n_iter.max() < 200
 
 
-def test_dense_codes_are_left_to_fista():
+def test_codes_of_too_many_atoms_are_left_to_fista():
     rng = np.random.RandomState(0)
-    n = _LARGEST_SET + 100
+    n = module._LARGEST_SET + 100
     dictionary = np.eye(n, n + 50)
     X = 1 + rng.random_sample((3, n + 50))
     X[0, 5:] = 0
     result = working_set(X, dictionary, 0.5, sparse_output=True)
     np.testing.assert_allclose(result.codes.toarray(), np.maximum(X[:, :n] - 0.5, 0), atol=1e-4)
     assert duality_gap(X, result.codes, dictionary, 0.5, True).max() <= 1e-4
+    stopped = working_set(X, dictionary, 0.5, max_iter=7, tol=1e-9)
+    assert stopped.n_iter.max() <= 7
+    np.testing.assert_allclose(stopped.dual_gap, duality_gap(X, stopped.codes, dictionary, 0.5, True), atol=1e-12)
+
+
+@pytest.mark.parametrize("turn", [3, 800])
+def test_codes_of_too_much_work_take_turns_with_fista(shift, turn, monkeypatch):
+    expected = working_set(shift.X_train, shift.dictionary, 0.01, tol=1e-8)
+    monkeypatch.setattr(module, "_WORK", 0.5)
+    monkeypatch.setattr(module, "_LEAST_WORK", 0)
+    monkeypatch.setattr(module, "_TURN", turn)
+    result = working_set(shift.X_train, shift.dictionary, 0.01, tol=1e-8)
+    assert result.dual_gap.max() <= 1e-8
+    np.testing.assert_allclose(result.codes, expected.codes, atol=1e-2)
+    gap = duality_gap(shift.X_train, result.codes, shift.dictionary, 0.01, True)
+    np.testing.assert_allclose(result.dual_gap, gap, rtol=1e-3, atol=1e-13)
+    assert (result.n_iter > expected.n_iter.max()).mean() > 0.1
+    assert result.n_iter.max() <= 1000
 
 
 def test_many_equal_violators_fit_into_the_working_set():
@@ -188,9 +235,37 @@ def test_nan_is_a_miss():
     assert not (result.dual_gap <= 1e-4).all()
 
 
-def test_integers_are_refused():
+@pytest.mark.parametrize("scale", [1e-2, 1e-6])
+def test_a_start_worse_than_zero_is_dropped(shift, scale):
+    X, dictionary = (scale * shift.X_train).astype(np.float32), shift.dictionary.astype(np.float32)
+    start = 1e3 * np.abs(np.random.RandomState(0).standard_normal((len(X), len(dictionary))))
+    from_afar = working_set(X, dictionary, 0.1 * scale, codes_init=start)
+    np.testing.assert_array_equal(from_afar.codes, working_set(X, dictionary, 0.1 * scale).codes)
+
+
+@pytest.mark.parametrize("solve", [working_set, fista])
+def test_what_does_not_fit_is_refused(solve):
     with pytest.raises(TypeError, match="X must be an array of float32 or float64, got int64"):
-        working_set(np.ones((2, 2), dtype=np.int64), np.eye(2), 0.1)
+        solve(np.ones((2, 2), dtype=np.int64), np.eye(2), 0.1)
+    with pytest.raises(ValueError, match=r"X must have shape \(n_samples, 2\), as the dictionary has, got \(2, 3\)"):
+        solve(np.ones((2, 3)), np.eye(2), 0.1)
+    with pytest.raises(ValueError, match=r"codes must have shape \(3, 2\), got \(1, 2\)"):
+        solve(np.ones((3, 2)), np.eye(2), 0.1, codes_init=np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("solve", [working_set, fista])
+@pytest.mark.parametrize("sparse_output", [True, False])
+def test_no_samples_have_no_codes(solve, sparse_output):
+    result = solve(np.ones((0, 3)), np.eye(3), 0.1, sparse_output=sparse_output)
+    assert result.codes.shape == (0, 3)
+    assert result.dual_gap.shape == (0,)
+
+
+def test_state_is_spread_in_the_order_of_the_kernel():
+    assert list(inspect.signature(advance.py_func).parameters) == [
+        "n_open", *module._Block._fields, "projected", "correlation", "tiles", "bits", *module._Problem._fields,
+        *module._Scratch._fields,
+    ]  # fmt: skip
 
 
 def test_prepared_dictionary_computes_once_and_pickles_small(shift):
