@@ -19,7 +19,7 @@ def job(monkeypatch):
     module = importlib.import_module("inference_speed")
     monkeypatch.setattr(sys, "argv", ["inference_speed.py"])
     yield module
-    for name in ("inference_speed", "_harness"):
+    for name in ("inference_speed", "_inference", "_harness"):
         sys.modules.pop(name, None)
 
 
@@ -104,14 +104,20 @@ def test_the_same_problem_in_the_peers_own_terms(job):
     """scikit-learn divides by the features, and finds the optimum to many digits if what it is given is right."""
     options = job.parse(["--n-samples", "30", "--n-components", "40", "--n-active", "3"])
     problem = job.load("n1000", options)
-    for algorithm in ("lasso_cd", "lasso_lars"):
-        codes = job.scikit_learn(problem, 1, algorithm)(30)
+    for name in ("sklearn_cd", "sklearn_lars"):
+        codes = job.CONTESTANTS[name].prepare(problem, 1)(30)
         assert job.certify(problem, codes)["gap_worst"] < 1e-6
 
 
 @pytest.mark.parametrize(
     ("package", "name"),
-    [("celer", "celer"), ("skglm", "skglm"), ("torch", "fista_1000"), ("spams", "spams_float32")],
+    [
+        ("celer", "celer"),
+        ("skglm", "skglm"),
+        ("torch", "fista_1000"),
+        ("torch", "fista_gram_100"),
+        ("spams", "spams_float32"),
+    ],
 )
 @pytest.mark.filterwarnings("default")  # the peers' own
 def test_peers_solve_the_same_problem(job, package, name):
