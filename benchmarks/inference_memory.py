@@ -58,10 +58,13 @@ def main(arguments: list[str] | None = None) -> None:
     paths = writable(directory, [f"inference_memory.{ending}" for ending in ("json", "csv")])
     if not (STATUS.exists() and "RssAnon" in STATUS.read_text()):
         fail("anonymous memory can be watched on Linux only")
-    data = make_compositional_shift(
-        min(2 * DISTINCT, 2 * options.n_samples), options.n_components, options.n_active, sparse_codes=True,
-        dtype=np.float32, random_state=options.seed,
-    )  # fmt: skip
+    try:
+        data = make_compositional_shift(
+            min(2 * DISTINCT, 2 * options.n_samples), options.n_components, options.n_active, sparse_codes=True,
+            dtype=np.float32, random_state=options.seed,
+        )  # fmt: skip
+    except ValueError as error:
+        fail(str(error))
     rows = []
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         X = write_map(Path(scratch) / "samples.npy", data.X_train, options.n_samples)

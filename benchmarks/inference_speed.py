@@ -190,7 +190,7 @@ def show(problem: Problem, rows: list[dict], n_jobs: int) -> None:
         "gap: certified in float64, relative to 1/2 ||x||^2"
         + (f", on {most} samples at most." if (most := MOST_CERTIFIED // n_components) < len(problem.X) else "."),
         "samples, rounds: fewer where a contestant is slow. celer and skglm run on one thread.",
-        *([f"Not in the times: fit and a first call of {'; '.join(setups)}."] if setups else []),
+        *([f"Not in the times: fit and a first call, Gram matrix included, of {'; '.join(setups)}."] if setups else []),
         *([f"Not in the times: the Gram matrix that SPAMS and scikit-learn get, {'; '.join(grams)}."] if grams else []),
     ]
     columns = COLUMNS.values()

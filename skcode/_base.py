@@ -202,9 +202,9 @@ class CertifiedCoder(BaseCoder):
         )
 
     def _set_components(self, components):
-        components.flags.writeable = False  # what is computed from them would not follow a change in place
-        self.components_ = components
-        self._prepared = PreparedDictionary(components)
+        self.components_ = components.view()
+        self.components_.flags.writeable = False  # what is computed from them would not follow a change in place
+        self._prepared = PreparedDictionary(self.components_)
 
     def _dictionary(self):
         """Return ``components_``, with what earlier calls computed from them."""
@@ -227,8 +227,8 @@ class CertifiedCoder(BaseCoder):
         self.offset_ = check_offset(self.offset, X)
 
     def _offset(self, X):
-        """Return the offset in the dtype of samples, or None if there is nothing to subtract."""
-        return self.offset_.astype(X.dtype) if self.offset_.any() else None
+        """Return the offset, or None if there is nothing to subtract."""
+        return self.offset_ if self.offset_.any() else None
 
     def _without_offset(self, X):
-        return X - self._offset(X) if self.offset_.any() else X
+        return np.subtract(X, self.offset_).astype(X.dtype, copy=False) if self.offset_.any() else X

@@ -60,6 +60,17 @@ def _release_control():
 
 
 single_threaded_blas = _SingleThreadedBLAS()
+_call = threading.local()  # that this thread works for
+
+
+class _Abandoned(BaseException):
+    """Ends the work on a chunk that nobody waits for any more."""
+
+
+def give_up_if_abandoned():
+    """Stop here if the call that this thread works for was interrupted; kernels themselves cannot be."""
+    if getattr(_call, "abandoned", None) is not None and _call.abandoned.is_set():
+        raise _Abandoned
 
 
 def map_chunks(function, n_samples, chunk_size, n_jobs=None):
@@ -78,13 +89,17 @@ def map_chunks(function, n_samples, chunk_size, n_jobs=None):
         if not isinstance(backend, ThreadingBackend):
             return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(part) for part in slices)
         # joblib's own threads are polled every 10 ms, which is as long as a whole call may take.
-        pool = ThreadPoolExecutor(n_workers)
+        pool, abandoned = ThreadPoolExecutor(n_workers), threading.Event()
         try:
-            return list(pool.map(work, slices))
-        finally:  # an interrupt waits for the chunks in work, not for those in the queue
+            return list(pool.map(functools.partial(work, abandoned=abandoned), slices))
+        except BaseException:  # an interrupt above all
+            abandoned.set()
+            raise
+        finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _guarded(function, part):
+def _guarded(function, part, abandoned=None):
+    _call.abandoned = abandoned
     with single_threaded_blas:  # a limit of its own for another process, or for a thread of OpenMP
         return function(part)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -58,3 +60,23 @@ def test_chunks_cover_everything_once_in_order(n_jobs):
     parts = map_chunks(lambda part: np.arange(10)[part], 10, 3, n_jobs)
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     np.testing.assert_array_equal(np.concatenate(parts), np.arange(10))
+
+
+INTERRUPTED = """
+import _thread, sys, threading, time
+import numpy as np
+from skcode.solvers import fista
+rng = np.random.RandomState(0)
+X, dictionary = rng.standard_normal((4000, 100)), rng.standard_normal((400, 100))
+fista(X[:2], dictionary, 0.01, max_iter=10)
+threading.Timer(1.0, lambda: (globals().update(start=time.perf_counter()), _thread.interrupt_main())).start()
+try:
+    fista(X, dictionary, 0.01, tol=1e-15, max_iter=1_000_000, n_jobs=2)  # takes hours
+except KeyboardInterrupt:
+    print(time.perf_counter() - start)
+"""
+
+
+def test_an_interrupt_does_not_wait_for_chunks():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert float(done.stdout) < 10, done.stderr

@@ -30,8 +30,8 @@ class FISTACoder(CertifiedCoder):
         Penalty, positive. 0.1 suits unit atoms and code values of order 1.
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
-        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000, on a
-        random choice of them.
+        ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
+        choice of them.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
         or a given vector (the decoder bias of a sparse autoencoder, say).

@@ -25,8 +25,8 @@ class OracleCoder(FISTACoder):
         Penalty, positive.
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
-        ``debias``, have as many on the training samples, to within 2 %; of more than 20,000, on a
-        random choice of them.
+        ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
+        choice of them.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding.
     positive : bool, default=True

@@ -79,7 +79,7 @@ def l0_path(estimator, X: ArrayLike, *, alphas: ArrayLike | None = None, n_alpha
     if X.shape[1] != components.shape[1]:
         raise ValueError(f"X must have n_features={components.shape[1]} features, got {X.shape[1]}.")
     prepared = PreparedDictionary(components)
-    offset = estimator.offset_.astype(X.dtype)
+    offset = estimator.offset_
     options = {"positive": getattr(estimator, "positive", True), "offset": offset}
     if alphas is None:
         if not 0 < eps < 1:
@@ -93,7 +93,7 @@ def l0_path(estimator, X: ArrayLike, *, alphas: ArrayLike | None = None, n_alpha
         raise ValueError(f"alphas must be a list of positive numbers, got {alphas.tolist()}.")
     rows = []
     for result in coding_path(X, prepared, alphas, n_jobs=getattr(estimator, "n_jobs", None), **options):
-        reconstruction = result.codes @ components.astype(X.dtype) + offset
+        reconstruction = result.codes @ components.astype(X.dtype) + offset.astype(X.dtype)
         rows.append(
             (
                 result.codes.nnz / len(X),

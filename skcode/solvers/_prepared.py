@@ -87,7 +87,9 @@ class PreparedDictionary:
         return padded @ padded.T.copy()  # as a general product: copying the halves of a symmetric one costs more
 
 
-def prepare(dictionary: np.ndarray | PreparedDictionary, X: np.ndarray, codes=None) -> PreparedDictionary:
+def prepare(
+    dictionary: np.ndarray | PreparedDictionary, X: np.ndarray, codes=None, name: str = "codes"
+) -> PreparedDictionary:
     """Return ``dictionary`` as a `PreparedDictionary`, after a look at whether samples and their codes fit it."""
     prepared = dictionary if isinstance(dictionary, PreparedDictionary) else PreparedDictionary(dictionary)
     n_components, n_features = prepared.shape
@@ -95,9 +97,14 @@ def prepare(dictionary: np.ndarray | PreparedDictionary, X: np.ndarray, codes=No
         raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValueError(f"X must have shape (n_samples, {n_features}), as the dictionary has, got {X.shape}.")
-    if codes is not None and codes.shape != (len(X), n_components):
-        raise ValueError(f"codes must have shape {(len(X), n_components)}, got {codes.shape}.")
+    if codes is not None and np.shape(codes) != (len(X), n_components):
+        raise ValueError(f"{name} must have shape {(len(X), n_components)}, got {np.shape(codes)}.")
     return prepared
+
+
+def centred(X: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """Return a copy of a chunk of samples without the offset, subtracted in the finer of both dtypes."""
+    return np.array(X, order="C") if offset is None else np.subtract(X, offset, order="C").astype(X.dtype, copy=False)
 
 
 def is_cached_size(gram: np.ndarray) -> bool:

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from numba import njit
 
 from .._lasso import duality_gap
-from .._parallel import map_chunks, single_threaded_blas
+from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from .._proximal import prox_l1, prox_l1_positive
-from ._prepared import PreparedDictionary, prepare
+from ._prepared import PreparedDictionary, centred, prepare
 from ._result import CodingResult
 
 # While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
@@ -116,7 +116,7 @@ def ista(
 
 
 def _solve(X, dictionary, alpha, *, offset, codes_init, sparse_output, n_jobs, **options):
-    prepared = prepare(dictionary, X, codes_init)
+    prepared = prepare(dictionary, X, codes_init, "codes_init")
     n_components = prepared.shape[0]
     dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
@@ -124,13 +124,14 @@ def _solve(X, dictionary, alpha, *, offset, codes_init, sparse_output, n_jobs, *
         gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
         work = partial(
             _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=prepared.step(),
+            exact_dictionary=prepared.padded(np.float64)[:n_components],
             offset=offset, codes_init=codes_init, sparse_output=sparse_output, **options,
         )  # fmt: skip
         return CodingResult.concatenate(map_chunks(work, X.shape[0], chunk_size, n_jobs))
 
 
 def _solve_slice(part, *, X, offset, codes_init, sparse_output, **options):
-    X = np.ascontiguousarray(X[part] if offset is None else X[part] - offset)
+    X = centred(X[part], offset)
     if codes_init is None:
         codes = np.zeros((X.shape[0], options["dictionary"].shape[0]), dtype=X.dtype)
     else:
@@ -140,8 +141,10 @@ def _solve_slice(part, *, X, offset, codes_init, sparse_output, **options):
     return result._replace(codes=sp.csr_array(result.codes)) if sparse_output else result
 
 
-def solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, tol, momentum, restart):
-    """Iterate on all samples of a chunk; samples leave soon after their certificate holds."""
+def solve_chunk(
+    X, codes, *, dictionary, exact_dictionary, gram, alpha, step, positive, max_iter, tol, momentum, restart
+):
+    """Iterate on all samples of a chunk; samples leave soon after their certificate, in float64, holds."""
     n_samples = X.shape[0]
     out = CodingResult(codes.copy(), np.full(n_samples, max_iter), np.full(n_samples, np.inf))
     rows = np.arange(n_samples)
@@ -152,7 +155,7 @@ def solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, 
     done = 0
     while True:
         if tol > 0:
-            open_rows = ~_finished(X, codes, dictionary, alpha, positive, tol, still, rows, done, out)
+            open_rows = ~_finished(X, codes, exact_dictionary, alpha, positive, tol, still, rows, done, out)
             if not open_rows.any():
                 return out
             if np.count_nonzero(open_rows) <= (1 - _RETIRE_SHARE) * len(rows):
@@ -161,6 +164,7 @@ def solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, 
                 projected = projected[open_rows] if gram is not None else None
         if done == max_iter:
             break
+        give_up_if_abandoned()
         n_steps = min(_SWEEP, max_iter - done)
         options = (codes, point, pace, still, step, threshold, positive, momentum, restart, n_steps)
         if gram is not None and np.count_nonzero(point) < _SPARSE_BELOW * X.size:
@@ -171,7 +175,7 @@ def solve_chunk(X, codes, *, dictionary, gram, alpha, step, positive, max_iter, 
 
     left = np.isinf(out.dual_gap[rows])
     out.codes[rows[left]] = codes[left]
-    out.dual_gap[rows[left]] = duality_gap(X[left], codes[left], dictionary, alpha, positive)
+    out.dual_gap[rows[left]] = duality_gap(X[left], codes[left], exact_dictionary, alpha, positive)
     return out
 
 

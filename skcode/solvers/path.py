@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from .._lasso import alpha_max
-from ._prepared import PreparedDictionary, prepare
+from ._prepared import PreparedDictionary, centred, prepare
 from ._result import CodingResult
 from .working_set import working_set
 
@@ -78,8 +78,7 @@ def largest_alpha(
 
 def _largest_of_each(X, prepared, positive=True, offset=None):
     """Return `alpha_max` of each sample, in chunks."""
-    shift = 0 if offset is None else offset
-    chunks = (X[start : start + _ROWS_AT_ONCE] - shift for start in range(0, len(X), _ROWS_AT_ONCE))
+    chunks = (centred(X[start : start + _ROWS_AT_ONCE], offset) for start in range(0, len(X), _ROWS_AT_ONCE))
     return np.concatenate([alpha_max(chunk, prepared.components, positive) for chunk in chunks])
 
 

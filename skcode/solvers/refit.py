@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numba import njit
 
 from .._parallel import map_chunks, single_threaded_blas
-from ._prepared import PreparedDictionary, prepare
+from ._prepared import PreparedDictionary, centred, prepare
 from ._small_problem import compute_gram, newton_step, sweep_members
 
 _CHUNK_SAMPLES = 512
@@ -62,7 +62,7 @@ def refit(
 
 
 def _refit_chunk(part, *, X, codes, offset, positive, atoms):
-    X = np.ascontiguousarray(X[part] if offset is None else X[part] - offset)
+    X = centred(X[part], offset)
     codes = codes[part].astype(X.dtype)
     values = codes.data.copy()
     size = int(np.diff(codes.indptr).max(initial=0))

@@ -15,8 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
 
-from .._parallel import map_chunks, single_threaded_blas
-from ._prepared import TILE, PreparedDictionary, is_cached_size, prepare
+from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
+from ._prepared import TILE, PreparedDictionary, centred, is_cached_size, prepare
 from ._result import CodingResult
 from ._round import OVERFLOW, advance, emit, start_from
 from .fista import solve_chunk
@@ -27,7 +27,7 @@ _VIOLATORS = (24, 192)  # least and most atoms that the first round may add; a q
 # former is faster up to this number of non-zeros per feature, for matrices that a cache holds and for larger ones.
 _SPARSE_FOR_GRAM = 1 / 4, 1 / 12
 # What the small problems of a sample may cost before FISTA takes a turn: about as much as that turn.
-_WORK, _LEAST_WORK = 100, 1_000_000  # multiplications per entry of the dictionary, and in all
+_WORK, _LEAST_WORK = 100, 10_000_000  # multiplications per entry of the dictionary, and in all
 _TURN = 800  # iterations
 _BLOCK_BYTES = 1 << 25  # correlations of one block of samples
 _BLOCK_SAMPLES = (64, 512)  # a product needs enough rows to be worth reading the dictionary for
@@ -114,9 +114,9 @@ def working_set(
     set, and its solution. With ``tol=0`` a sample goes on until it is at rest. Where ``codes_init`` is worse than zero,
     zero is where a sample starts. There is nothing to restart; ``restart`` is accepted so that solvers can be swapped
     by name. A sample whose codes are not sparse, so that working sets do not pay, takes turns with `fista`;
-    ``max_iter`` bounds rounds and iterations together.
+    ``max_iter`` then bounds rounds and iterations together, for the slowest sample of a block.
     """
-    prepared = prepare(dictionary, X, codes_init)
+    prepared = prepare(dictionary, X, codes_init, "codes_init")
     with single_threaded_blas:
         problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
@@ -153,12 +153,12 @@ def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
         magnitude=integer(-1 if positive else np.iinfo(integer).max),
         tol=float(tol),
         max_iter=int(max_iter),
-        max_work=max(_WORK * n_components * n_features, _LEAST_WORK),
+        max_work=float(max(_WORK * n_components * n_features, _LEAST_WORK)),
     )
 
 
 def _solve_block(part, *, X, offset, codes_init, problem, prepared):
-    X = np.ascontiguousarray(X[part] if offset is None else X[part] - offset)
+    X = centred(X[part], offset)
     init = None if codes_init is None else sp.csr_array(codes_init[part]).astype(X.dtype)
     result, dense = _make_rounds(X, init, problem, prepared.shape[0])
     return _take_turns(result, np.flatnonzero(dense), X, problem, prepared) if dense.any() else result
@@ -198,6 +198,7 @@ def _make_rounds(X, init, problem, n_components):
         n_open = advance(n_open, *block, correlation, *_views(row), *problem, *scratch)
         problem = _without_gram(problem)
     while n_open:
+        give_up_if_abandoned()
         np.matmul(block.rest[:n_open], problem.dictionary.T, out=correlation[:n_open])
         n_open = advance(n_open, *block, correlation, *_views(correlation), *problem, *scratch)
 
@@ -217,9 +218,10 @@ def _take_turns(result, rows, X, problem, prepared):
     while rows.size:
         left = problem.max_iter - int(result.n_iter[rows].max())
         turn = solve_chunk(
-            X[rows], result.codes[rows].toarray(), dictionary=problem.dictionary[: prepared.shape[0]], gram=None,
-            alpha=problem.alpha, step=prepared.step(), positive=problem.positive, max_iter=min(left, _TURN),
-            tol=problem.tol, momentum=True, restart=True,
+            X[rows], result.codes[rows].toarray(), dictionary=problem.dictionary[: prepared.shape[0]],
+            exact_dictionary=prepared.padded(np.float64)[: prepared.shape[0]], gram=None, alpha=problem.alpha,
+            step=prepared.step(), positive=problem.positive, max_iter=min(left, _TURN), tol=problem.tol,
+            momentum=True, restart=True,
         )  # fmt: skip
         result = _replace_rows(result, rows, turn._replace(codes=sp.csr_array(turn.codes)))
         moving = turn.n_iter == min(left, _TURN)  # the others are at rest

@@ -44,3 +44,9 @@ def test_tiny_run(job, tmp_path, capsys):
     assert all(row["mb_peak"] >= row["mb_before"] > 0 for row in rows)
     assert "300 samples of" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inference_memory.csv", "inference_memory.json"]
+
+
+def test_impossible_sizes_are_one_line(job, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        job.main(["--n-components", "10", "--n-active", "10", "--output", str(tmp_path)])
+    assert "n_active=10 must be at most" in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import copy
 import pickle
 import warnings
 
@@ -141,6 +142,29 @@ def test_target_l0_calibrates_alpha(shift, positive):
     assert l0 == pytest.approx(6, rel=0.02)
     with pytest.raises(ValueError, match="target_l0=99 cannot be reached"):
         FISTACoder(shift.dictionary, target_l0=99).fit(shift.X_train)
+
+
+def test_target_l0_is_calibrated_on_a_random_choice_of_many_samples(shift, monkeypatch):
+    monkeypatch.setattr("skcode.coding.fista_coder._CALIBRATION_SAMPLES", 200)
+    X = shift.X_train[np.argsort(shift.X_train[:, 0])]
+    X[::2] *= 0.01  # every other sample is hardly there
+    coder = FISTACoder(shift.dictionary, target_l0=3, tol=0).fit(X)
+    assert np.count_nonzero(coder.set_params(tol=1e-4).transform(X)) / len(X) == pytest.approx(3, rel=0.1)
+
+
+def test_memory_map_gives_the_same_codes(shift, tmp_path):
+    np.save(tmp_path / "X.npy", shift.X_train)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    coder = FISTACoder(shift.dictionary, offset="mean", sparse_output=True).fit(X)
+    expected = FISTACoder(shift.dictionary, offset="mean").fit(shift.X_train).transform(shift.X_train)
+    np.testing.assert_array_equal(coder.transform(X).toarray(), expected)
+
+
+def test_copies_leave_the_arrays_of_the_caller_writeable(shift):
+    coder, mine = FISTACoder(shift.dictionary).fit(shift.X_train), shift.dictionary.copy()
+    coder.components_ = mine
+    copy.copy(coder)
+    assert mine.flags.writeable
 
 
 def test_debias_refits_and_keeps_the_certificate(shift):

@@ -214,6 +214,8 @@ def test_codes_of_too_much_work_take_turns_with_fista(shift, turn, monkeypatch):
     monkeypatch.setattr(module, "_LEAST_WORK", 0)
     monkeypatch.setattr(module, "_TURN", turn)
     result = working_set(shift.X_train, shift.dictionary, 0.01, tol=1e-8)
+    again = working_set(shift.X_train, shift.dictionary, 0.01, tol=1e-8, n_jobs=2, sparse_output=True)
+    np.testing.assert_array_equal(again.codes.toarray(), result.codes)
     assert result.dual_gap.max() <= 1e-8
     np.testing.assert_allclose(result.codes, expected.codes, atol=1e-2)
     gap = duality_gap(shift.X_train, result.codes, shift.dictionary, 0.01, True)
@@ -249,7 +251,7 @@ def test_what_does_not_fit_is_refused(solve):
         solve(np.ones((2, 2), dtype=np.int64), np.eye(2), 0.1)
     with pytest.raises(ValueError, match=r"X must have shape \(n_samples, 2\), as the dictionary has, got \(2, 3\)"):
         solve(np.ones((2, 3)), np.eye(2), 0.1)
-    with pytest.raises(ValueError, match=r"codes must have shape \(3, 2\), got \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"codes_init must have shape \(3, 2\), got \(1, 2\)"):
         solve(np.ones((3, 2)), np.eye(2), 0.1, codes_init=np.ones((1, 2)))
 
 
@@ -259,6 +261,33 @@ def test_no_samples_have_no_codes(solve, sparse_output):
     result = solve(np.ones((0, 3)), np.eye(3), 0.1, sparse_output=sparse_output)
     assert result.codes.shape == (0, 3)
     assert result.dual_gap.shape == (0,)
+
+
+@pytest.mark.parametrize("solve", [working_set, fista])
+def test_certificate_is_that_of_the_very_offset(shift, solve):
+    """A float64 offset is not rounded to the float32 of the samples before it is subtracted."""
+    offset = np.full(shift.X_train.shape[1], 100.1234567)
+    X = (shift.X_train + offset).astype(np.float32)
+    result = solve(X, shift.dictionary, 0.1, offset=offset)
+    gap = duality_gap(X - offset, result.codes, shift.dictionary, 0.1, True)
+    np.testing.assert_allclose(result.dual_gap, gap, rtol=1e-2, atol=1e-6)
+
+
+def test_one_compilation_per_dtype_serves_turns_read_only_samples_and_warm_starts(shift, monkeypatch):
+    def solve(X, **options):
+        return working_set(X, shift.dictionary.astype(X.dtype), 0.01, **options)
+
+    for dtype in (np.float32, np.float64):
+        solve(shift.X_train.astype(dtype))
+    n_compiled = len(advance.signatures)
+    read_only = shift.X_train.astype(np.float32)
+    read_only.flags.writeable = False
+    codes = solve(read_only).codes
+    solve(read_only, codes_init=codes, offset=np.ones(read_only.shape[1]))
+    monkeypatch.setattr(module, "_WORK", 0.5)
+    monkeypatch.setattr(module, "_LEAST_WORK", 0)
+    assert solve(read_only).n_iter.max() > 100  # FISTA had its turn
+    assert len(advance.signatures) == n_compiled
 
 
 def test_state_is_spread_in_the_order_of_the_kernel():
