@@ -63,13 +63,13 @@ def test_chunks_cover_everything_once_in_order(n_jobs):
 
 
 INTERRUPTED = """
-import _thread, sys, threading, time
+import os, signal, threading, time
 import numpy as np
 from skcode.solvers import fista
 rng = np.random.RandomState(0)
 X, dictionary = rng.standard_normal((4000, 100)), rng.standard_normal((400, 100))
 fista(X[:2], dictionary, 0.01, max_iter=10)
-threading.Timer(1.0, lambda: (globals().update(start=time.perf_counter()), _thread.interrupt_main())).start()
+threading.Timer(1.0, lambda: (globals().update(start=time.perf_counter()), os.kill(os.getpid(), signal.SIGINT))).start()
 try:
     fista(X, dictionary, 0.01, tol=1e-15, max_iter=1_000_000, n_jobs=2)  # takes hours
 except KeyboardInterrupt:
