@@ -169,10 +169,16 @@ class CertifiedCoder(BaseCoder):
         options = self._inference_options()
         missed = ~(result.dual_gap <= options["tol"])  # NaN, from samples too large to square, is a miss
         if options["tol"] > 0 and missed.any():
+            at_rest = X.dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
+            advice = (
+                "They are at rest: float32 gets no closer. Raise the tolerance, or use float64."
+                if at_rest
+                else "Raise the number of iterations or the tolerance."
+            )
             warnings.warn(
                 f"{np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "
                 f"{options['tol']:g} within {options['max_iter']} iterations; the worst gap is "
-                f"{result.dual_gap.max():.2g}. Raise the number of iterations or the tolerance.",
+                f"{result.dual_gap.max():.2g}. {advice}",
                 ConvergenceWarning,
                 stacklevel=_level_of_caller(),
             )

@@ -24,7 +24,7 @@ class OracleCoder(FISTACoder):
     alpha : float, default=0.1
         Penalty, positive.
     target_l0 : float, optional
-        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose optimal codes, before any
+        Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose codes to ``tol``, before any
         ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
         choice of them.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None

@@ -40,7 +40,7 @@ def l0_path(estimator, X: ArrayLike, *, alphas: ArrayLike | None = None, n_alpha
     estimator : estimator
         Fitted, with ``components_``, ``offset_`` and ``mean_``: a `FISTACoder`, a `DictionaryLearner`, a
         `SparseAutoencoder`. Its ``positive`` and ``n_jobs`` are used if it has them; otherwise codes are non-negative,
-        one thread codes.
+        one thread codes. Codes are certified to 1e-4, whatever its ``tol``.
     X : array-like of shape (n_samples, n_features)
         Samples.
     alphas : array-like of shape (n_alphas,), optional
@@ -73,7 +73,10 @@ def l0_path(estimator, X: ArrayLike, *, alphas: ArrayLike | None = None, n_alpha
     >>> bool(path.l0[0] < path.l0[2] and path.unexplained_variance[0] > path.unexplained_variance[2])
     True
     """
-    check_is_fitted(estimator, "components_")
+    check_is_fitted(estimator)
+    lacking = [name for name in ("components_", "offset_", "mean_") if not hasattr(estimator, name)]
+    if lacking:
+        raise TypeError(f"estimator must have {', '.join(lacking)}, as coders of skcode do; {estimator!r} has not.")
     X = check_array(X, dtype=FLOATS, order="C", input_name="X")
     components = estimator.components_
     if X.shape[1] != components.shape[1]:
@@ -88,8 +91,8 @@ def l0_path(estimator, X: ArrayLike, *, alphas: ArrayLike | None = None, n_alpha
         if largest == 0:
             raise ValueError("X must correlate with some atom: all codes are zero for every penalty.")
         alphas = np.geomspace(largest, eps * largest, n_alphas)
-    alphas = check_array(alphas, dtype=np.float64, ensure_2d=False, input_name="alphas")
-    if alphas.ndim != 1 or (alphas <= 0).any():
+    alphas = check_array(alphas, dtype=np.float64, ensure_2d=False, ensure_min_samples=0, input_name="alphas")
+    if alphas.ndim != 1 or not alphas.size or (alphas <= 0).any():
         raise ValueError(f"alphas must be a list of positive numbers, got {alphas.tolist()}.")
     rows = []
     for result in coding_path(X, prepared, alphas, n_jobs=getattr(estimator, "n_jobs", None), **options):

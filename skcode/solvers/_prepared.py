@@ -93,13 +93,23 @@ def prepare(
     """Return ``dictionary`` as a `PreparedDictionary`, after a look at whether samples and their codes fit it."""
     prepared = dictionary if isinstance(dictionary, PreparedDictionary) else PreparedDictionary(dictionary)
     n_components, n_features = prepared.shape
-    if X.dtype not in (np.float32, np.float64):
-        raise TypeError(f"X must be an array of float32 or float64, got {X.dtype}.")
+    if getattr(X, "dtype", None) not in (np.float32, np.float64):
+        raise TypeError(f"X must be an array of float32 or float64, got {getattr(X, 'dtype', type(X).__name__)}.")
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValueError(f"X must have shape (n_samples, {n_features}), as the dictionary has, got {X.shape}.")
+    if not np.isfinite(prepared.squared_norms(X.dtype)).all():
+        raise ValueError("dictionary must be finite, also in its squares; it contains NaN, infinity or huge values.")
     if codes is not None and np.shape(codes) != (len(X), n_components):
         raise ValueError(f"{name} must have shape {(len(X), n_components)}, got {np.shape(codes)}.")
     return prepared
+
+
+def check_penalty(alpha: float, tol: float) -> None:
+    """Raise if there is no problem with such a penalty, or no such tolerance."""
+    if not 0 < alpha < np.inf:
+        raise ValueError(f"alpha must be positive and finite, got {alpha}.")
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0, got {tol}.")
 
 
 def centred(X: np.ndarray, offset: np.ndarray | None) -> np.ndarray:

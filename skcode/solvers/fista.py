@@ -15,7 +15,7 @@ from numba import njit
 from .._lasso import duality_gap
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from .._proximal import prox_l1, prox_l1_positive
-from ._prepared import PreparedDictionary, centred, prepare
+from ._prepared import PreparedDictionary, centred, check_penalty, prepare
 from ._result import CodingResult
 
 # While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
@@ -82,7 +82,8 @@ def fista(
     TypeError
         If ``X`` is not float32 or float64.
     ValueError
-        If ``X`` and ``dictionary`` differ in their number of features, or ``codes_init`` has another shape.
+        If ``X`` and ``dictionary`` differ in their number of features, ``codes_init`` has another shape, ``dictionary``
+        is not finite, ``alpha`` not positive or ``tol`` negative.
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=True,
@@ -115,15 +116,16 @@ def ista(
     )  # fmt: skip
 
 
-def _solve(X, dictionary, alpha, *, offset, codes_init, sparse_output, n_jobs, **options):
+def _solve(X, dictionary, alpha, *, tol, offset, codes_init, sparse_output, n_jobs, **options):
     prepared = prepare(dictionary, X, codes_init, "codes_init")
+    check_penalty(alpha, tol)
     n_components = prepared.shape[0]
     dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
     with single_threaded_blas:
         gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
         work = partial(
-            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, step=prepared.step(),
+            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, tol=tol, step=prepared.step(),
             exact_dictionary=prepared.padded(np.float64)[:n_components],
             offset=offset, codes_init=codes_init, sparse_output=sparse_output, **options,
         )  # fmt: skip

@@ -13,8 +13,9 @@ from .working_set import working_set
 
 _ROWS_AT_ONCE = 1024
 _SMALLEST_SHARE = 1e-4  # of the largest useful alpha of a sample, below which nothing is sparse
+_FIRST_SHARE = 0.3  # of the median of them, where the search starts: few atoms are active there
 _L0_TOLERANCE = 0.015  # relative; leaves room below the 2 % that are promised
-_MOST_TRIALS = 60
+_MOST_TRIALS = 150
 
 
 def coding_path(
@@ -104,45 +105,53 @@ def alpha_for_l0(
     Returns
     -------
     alpha : float
-        Found by bisection of its logarithm, between the largest useful penalty of all samples and 1e-4 of the median
-        one.
+        Between the largest useful penalty of all samples and 1e-4 of the median one. The search comes from above, so
+        that it costs about ten times what codes of the wanted sparsity cost.
 
     Raises
     ------
     ValueError
-        If the target is out of reach; the message gives the range, or the jump, that contains it.
+        If the target is not positive or out of reach; the message gives the range, or the jump, that contains it.
     """
+    if not (np.isfinite(target_l0) and target_l0 > 0):
+        raise ValueError(f"target_l0 must be positive, got {target_l0}.")
     prepared = prepare(dictionary, X)
     where = {name: options[name] for name in ("positive", "offset") if name in options}
     largest = _largest_of_each(X, prepared, **where)
-    high = float(largest.max())
+    high, l0_high = float(largest.max()), 0.0
     if high == 0.0:
         raise ValueError(f"target_l0={target_l0:g} cannot be reached: no sample correlates with any atom.")
     # A typical sample sets the lower end: one sample of enormous norm must not lift it above all others.
-    low, l0_high = _SMALLEST_SHARE * float(np.median(largest[largest > 0])), 0.0
-
-    def mean_l0(alpha):
-        (result,) = coding_path(X, prepared, [alpha], **options)
-        return result.codes.nnz / len(X)
-
-    l0_low = mean_l0(low)
-    if target_l0 > l0_low * (1 + _L0_TOLERANCE):
-        raise ValueError(
-            f"target_l0={target_l0:g} cannot be reached: the mean number of non-zeros lies between 0 "
-            f"(alpha={high:.3g}) and {l0_low:.4g} (alpha={low:.3g})."
-        )
-    if abs(l0_low - target_l0) <= _L0_TOLERANCE * target_l0:
-        return low
+    typical = float(np.median(largest[largest > 0]))
+    alpha, lowest = min(_FIRST_SHARE * typical, high / 2), _SMALLEST_SHARE * typical
+    low = l0_low = None
     for _ in range(_MOST_TRIALS):
-        alpha = float(np.sqrt(low * high))
-        l0 = mean_l0(alpha)
+        (result,) = coding_path(X, prepared, [alpha], **options)
+        l0 = result.codes.nnz / len(X)
         if abs(l0 - target_l0) <= _L0_TOLERANCE * target_l0:
             return alpha
         if l0 > target_l0:
             low, l0_low = alpha, l0
         else:
             high, l0_high = alpha, l0
+        if low is not None:
+            alpha = _between(low, l0_low, high, l0_high, target_l0)
+        elif alpha > lowest:  # downwards from where codes are cheap, and no further than needed
+            alpha = max(alpha / 3, lowest)
+        else:
+            raise ValueError(
+                f"target_l0={target_l0:g} cannot be reached: the mean number of non-zeros lies between 0 "
+                f"(alpha={largest.max():.3g}) and {l0:.4g} (alpha={alpha:.3g})."
+            )
     raise ValueError(
         f"target_l0={target_l0:g} cannot be reached to within 2 %: the mean number of non-zeros of {len(X)} samples "
         f"jumps from {l0_high:g} to {l0_low:g} at alpha={alpha:.6g}."
     )
+
+
+def _between(low, l0_low, high, l0_high, target_l0):
+    """Return a penalty between two, by interpolation of the logarithms, not too close to either."""
+    share = 0.5
+    if l0_high > 0:
+        share = np.log(l0_low / target_l0) / np.log(l0_low / l0_high)
+    return float(low * (high / low) ** np.clip(share, 0.1, 0.9))

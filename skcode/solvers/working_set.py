@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
-from ._prepared import TILE, PreparedDictionary, centred, is_cached_size, prepare
+from ._prepared import TILE, PreparedDictionary, centred, check_penalty, is_cached_size, prepare
 from ._result import CodingResult
 from ._round import OVERFLOW, advance, emit, start_from
 from .fista import solve_chunk
@@ -117,6 +117,7 @@ def working_set(
     ``max_iter`` then bounds rounds and iterations together, for the slowest sample of a block.
     """
     prepared = prepare(dictionary, X, codes_init, "codes_init")
+    check_penalty(alpha, tol)
     with single_threaded_blas:
         problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)

@@ -195,3 +195,12 @@ def test_replaced_components_are_used(shift):
         FISTACoder(shift.dictionary).fit(shift.X_train).transform(shift.X_val),
         atol=1e-3,
     )
+
+
+def test_a_miss_at_rest_is_told_from_one_for_want_of_iterations(shift):
+    X = shift.X_val.astype(np.float32)
+    coder = FISTACoder(shift.dictionary, tol=1e-12).fit(X)
+    with pytest.warns(ConvergenceWarning, match="They are at rest: float32 gets no closer"):
+        coder.transform(X)
+    with pytest.warns(ConvergenceWarning, match="Raise the number of iterations"):
+        coder.set_params(max_iter=1).transform(X)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from skcode import FISTACoder, SparseAutoencoder
@@ -41,3 +42,10 @@ def test_errors_name_what_is_wrong(shift):
         l0_path(coder, shift.X_val[:, 1:])
     with pytest.raises(NotFittedError):
         l0_path(FISTACoder(shift.dictionary), shift.X_val)
+
+
+def test_estimators_without_a_dictionary_are_named(shift):
+    with pytest.raises(TypeError, match=r"estimator must have offset_, as coders of skcode do; PCA\(\) has not"):
+        l0_path(PCA().fit(shift.X_train), shift.X_val)
+    with pytest.raises(ValueError, match="alphas must be a list of positive numbers"):
+        l0_path(FISTACoder(shift.dictionary).fit(shift.X_train), shift.X_val, alphas=[])

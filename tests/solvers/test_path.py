@@ -46,6 +46,25 @@ def test_a_target_out_of_reach_gives_the_range(shift):
         alpha_for_l0(-np.ones((4, 1)), np.ones((1, 1)), 0.5)
 
 
+def test_a_target_that_is_no_number_of_atoms_is_refused(shift):
+    for target in (-3, 0, np.nan):
+        with pytest.raises(ValueError, match="target_l0 must be positive, got"):
+            alpha_for_l0(shift.X_train, shift.dictionary, target)
+
+
+def test_the_search_does_not_visit_penalties_much_below_the_answer(shift, monkeypatch):
+    visited = []
+
+    def watched(X, dictionary, alpha, **options):
+        visited.append(alpha)
+        return working_set(X, dictionary, alpha, **options)
+
+    monkeypatch.setattr("skcode.solvers.path.working_set", watched)
+    alpha = alpha_for_l0(shift.X_train, shift.dictionary, 3)
+    assert min(visited) > alpha / 4
+    assert len(visited) <= 10
+
+
 def test_an_outlier_does_not_hide_the_target(shift):
     X = shift.X_train.copy()
     X[0] *= 1e5

@@ -233,7 +233,7 @@ def test_many_equal_violators_fit_into_the_working_set():
 
 def test_nan_is_a_miss():
     with np.errstate(over="ignore", invalid="ignore"):
-        result = working_set(np.full((2, 3), 1e200), 1e200 * np.eye(3), 1.0, max_iter=5)
+        result = working_set(np.full((2, 3), 1e200), np.eye(3), 1.0, max_iter=5)
     assert not (result.dual_gap <= 1e-4).all()
 
 
@@ -253,6 +253,15 @@ def test_what_does_not_fit_is_refused(solve):
         solve(np.ones((2, 3)), np.eye(2), 0.1)
     with pytest.raises(ValueError, match=r"codes_init must have shape \(3, 2\), got \(1, 2\)"):
         solve(np.ones((3, 2)), np.eye(2), 0.1, codes_init=np.ones((1, 2)))
+    with pytest.raises(TypeError, match="X must be an array of float32 or float64, got list"):
+        solve([[1.0, 2.0]], np.eye(2), 0.1)
+    with pytest.raises(ValueError, match="dictionary must be finite"):
+        solve(np.ones((3, 2)), np.array([[1, np.nan]]), 0.1)
+    for alpha in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="alpha must be positive and finite, got"):
+            solve(np.ones((3, 2)), np.eye(2), alpha)
+    with pytest.raises(ValueError, match="tol must be at least 0, got -1"):
+        solve(np.ones((3, 2)), np.eye(2), 0.1, tol=-1)
 
 
 @pytest.mark.parametrize("solve", [working_set, fista])
