@@ -51,7 +51,7 @@ def duality_gap(
     primal = 0.5 * _squared_norms(rest) + alpha * _row_sums(abs(codes))
     gap = np.maximum(primal - energy + 0.5 * _squared_norms(X - shrink[:, None] * rest), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(gap == 0.0, 0.0, gap / energy)
+        relative = np.where(gap == 0.0, 0.0, np.where(np.isinf(energy), np.nan, gap / energy))
     return np.where(_feasible(codes, positive), relative, np.inf)
 
 

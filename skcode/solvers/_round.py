@@ -50,7 +50,7 @@ def advance(
             gap = _quick_gap(size, slope, codes, top, rest_energy[i], energy[i], alpha, positive)
             resting = n_iter[i] >= max_iter or waited[i] >= PATIENCE
             if resting or gap <= 2 * tol:
-                rest_energy[i] = _write_residual(X, i, size, support, values, dictionary, residual)
+                rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
                 # With a Gram matrix correlations are differences of larger numbers.
                 margin = rounding * (np.sqrt(rest_energy[i]) + (np.sqrt(8 * energy[i]) if with_gram else 0.0))
                 exact_top = 0.0
@@ -108,7 +108,7 @@ def advance(
                     projected, place, gram, energy[i], sizes[i], support, values, i, correlation
                 )
             else:
-                rest_energy[i] = _write_residual(X, i, sizes[i], support, values, dictionary, residual)
+                rest_energy[i] = write_residual(X, i, sizes[i], support, values, dictionary, residual)
                 for k in range(X.shape[1]):
                     rest[n_left, k] = residual[k]
                 open_samples[n_left] = i
@@ -246,7 +246,7 @@ def _remember(size, members, codes, support, values, i):
 
 
 @njit(**FUSED)
-def _write_residual(X, i, size, support, values, dictionary, residual):
+def write_residual(X, i, size, support, values, dictionary, residual):
     """Write the residual of sample ``i`` in float64; return its squared norm."""
     n_features = X.shape[1]
     for k in range(n_features):
@@ -290,10 +290,10 @@ def start_from(
                 support[i, size], values[i, size] = indices[place], data[place]
                 l1 += abs(data[place])
                 size += 1
-        rest_energy[i] = _write_residual(X, i, size, support, values, dictionary, residual)
+        rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
         if not 0.5 * rest_energy[i] + alpha * l1 <= energy[i]:
             size = 0
-            rest_energy[i] = _write_residual(X, i, size, support, values, dictionary, residual)
+            rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
         sizes[i] = size
         for k in range(X.shape[1]):
             rest[i, k] = residual[k]

@@ -171,6 +171,7 @@ def _make_rounds(X, init, problem, n_components):
     scratch = _scratch(problem, n_components)
     correlation = np.empty((n_samples, n_padded), X.dtype)
     energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    energy[np.isinf(energy)] = np.nan  # relative to which nothing can be certified
     block = _Block(
         X=X,
         energy=energy,
