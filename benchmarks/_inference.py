@@ -209,7 +209,7 @@ CONTESTANTS = {
     "sklearn_lars": Contestant("scikit-learn lasso_lars", partial(scikit_learn, algorithm="lasso_lars")),
     "celer": Contestant("celer", partial(one_by_one, package="celer")),
     "skglm": Contestant("skglm", partial(one_by_one, package="skglm")),
-    "fista_gram_100": Contestant("FISTA, 100 steps, Gram matrix", partial(fista, n_iter=100, with_gram=True), 100),
+    "fista_gram_100": Contestant("FISTA Gram, 100 steps", partial(fista, n_iter=100, with_gram=True), 100),
     "fista_100": Contestant("FISTA, 100 steps", partial(fista, n_iter=100), 100),
     "fista_1000": Contestant("FISTA, 1000 steps", partial(fista, n_iter=1000), 100),
 }

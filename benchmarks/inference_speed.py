@@ -246,7 +246,7 @@ def _panel(axis, rows):
     axis.spines["bottom"].set_color("#b5b5b5")
     axis.figure.draw_without_rendering()  # now the axes have their final places, and labels can be given theirs
     spots = (axis.transData.transform(points) - axis.bbox.p0) * 72 / axis.figure.dpi
-    offsets = place(spots, [4.6 * len(row["label"]) for row in rows], 11, axis.bbox.width * 72 / axis.figure.dpi)
+    offsets = place(spots, [5 * len(row["label"]) for row in rows], 11, axis.bbox.width * 72 / axis.figure.dpi)
     for row, point, offset in zip(rows, points, offsets, strict=True):
         ours = row["contestant"].startswith("skcode")
         axis.plot(*point, "o", ms=8 if ours else 6, color=ORANGE if ours else GREY, zorder=3)
