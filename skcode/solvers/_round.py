@@ -36,9 +36,11 @@ def advance(
         i = open_samples[place]
         factored[0] = -1
         row = 0 if with_gram else place
-        if with_gram:
-            rest_energy[i] = _correlate(projected, place, gram, energy[i], sizes[i], support, values, i, correlation)
         while True:
+            if with_gram:
+                rest_energy[i] = _correlate(
+                    projected, place, gram, energy[i], sizes[i], support, values, i, correlation
+                )
             size, l1 = sizes[i], 0.0
             for p in range(size):  # the support becomes the first members, blanked in the correlations
                 j = support[i, p]
@@ -103,11 +105,7 @@ def advance(
             n_iter[i] += 1
             sizes[i] = _remember(size, members, codes, support, values, i)
             # The Gram matrix gives correlations as differences of larger numbers: what they cannot settle is left open.
-            if with_gram and sizes[i] <= gram_support and waited[i] == 0:
-                rest_energy[i] = _correlate(
-                    projected, place, gram, energy[i], sizes[i], support, values, i, correlation
-                )
-            else:
+            if not (with_gram and sizes[i] <= gram_support and waited[i] == 0):
                 rest_energy[i] = write_residual(X, i, sizes[i], support, values, dictionary, residual)
                 for k in range(X.shape[1]):
                     rest[n_left, k] = residual[k]

@@ -108,24 +108,24 @@ def newton_step(
             before[a], slope_before[a] = value, slope[active[a]]
             if direction[a] * value < 0 and -value / direction[a] < length:
                 length, first = -value / direction[a], a
-        if not dependent:
-            break
-        if length < np.inf:
-            moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-        if first < 0:  # nothing in the way
+        if length == np.inf:  # the residual would not change at all
             return moved, work
-    if first < 0 or n_active > most_clipped:
-        moved |= _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-        return moved, work
-    _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, before)
-    change = 0.0  # of the objective
-    for a in range(n_active):
-        p = active[a]
-        step = codes[p] - before[a]
-        change += alpha * (abs(codes[p]) - abs(before[a])) - 0.5 * step * (slope_before[a] + slope[p])
-    if change >= 0:
-        _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-    return True, work
+        clipped = first >= 0 and not dependent and n_active <= most_clipped
+        moved |= _move(
+            1.0 if clipped else length, -1 if clipped else first, n_active, size, gram, slope, codes, direction, active,
+            before,
+        )  # fmt: skip
+        if clipped:
+            change = 0.0  # of the objective
+            for a in range(n_active):
+                p = active[a]
+                step = codes[p] - before[a]
+                change += alpha * (abs(codes[p]) - abs(before[a])) - 0.5 * step * (slope_before[a] + slope[p])
+            if change >= 0:
+                _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
+        if not dependent or first < 0:
+            break
+    return moved, work
 
 
 @njit(**FUSED)
