@@ -27,12 +27,13 @@ METHODS = {
     **{name: f"sae_{a}" for a in ACTIVATIONS for name in (f"sae_{a}", f"fista+{a}")},
     "dl_fista": "dl_fista",
     "dl_fista_train": "dl_fista_train",
+    "learner": "learner",
     "oracle": "oracle",
 }
 # Rough relative costs, for the time left alone.
 COSTS = {
     "linear_probe": 1, "sae_relu": 5, "sae_topk": 6, "sae_jumprelu": 7, "sae_matching_pursuit": 13, "dl_fista": 30,
-    "dl_fista_train": 30, "oracle": 1,
+    "dl_fista_train": 30, "learner": 2, "oracle": 1,
 }  # fmt: skip
 
 
@@ -60,6 +61,7 @@ def run(fit: str, methods: tuple[str, ...], problem: Problem, seed: int) -> tupl
 def warm_up() -> None:
     """Compile every kernel (or load it from the cache) before anything is timed."""
     problem = synthetic(0, 20, 3, 100)
+    DictionaryLearner(20, max_epochs=1).fit(problem.X_train).transform(problem.X_train)
     for activation in ACTIVATIONS:
         SparseAutoencoder(20, activation=activation, n_active=3, max_epochs=1).fit(problem.X_train)
     for restart in (True, False):
@@ -81,6 +83,9 @@ def _fitted(fit, methods, problem, seed):
         yield fit, _linear_probe(problem), took()
     elif fit == "oracle":
         yield fit, OracleCoder(problem.dictionary, alpha=problem.alpha, **PUBLISHED_FISTA).fit(problem.X_train), took()
+    elif fit == "learner":
+        learner = DictionaryLearner(problem.n_components, alpha=problem.alpha, random_state=seed)
+        yield fit, learner.fit(problem.X_train), took()
     elif fit in ("dl_fista", "dl_fista_train"):
         real = problem.dictionary is None
         learner = DictionaryLearner(

@@ -34,7 +34,7 @@ from joblib import Parallel, delayed
 
 LABELS = {
     "linear_probe": "linear probe", "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
-    "oracle": "FISTA, true dictionary",
+    "learner": "DictionaryLearner (on train)", "oracle": "FISTA, true dictionary",
 }  # fmt: skip
 TITLES = {"digits": "A real network: new pairs of digits"}
 INK, BLUE, ORANGE = "#222222", "#0072b2", "#d55e00"

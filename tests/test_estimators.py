@@ -18,7 +18,8 @@ ESTIMATORS = [
     FISTACoder(),
     FISTACoder(positive=False, sparse_output=True, offset="mean"),
     OracleCoder(),
-    DictionaryLearner(max_epochs=12),
+    DictionaryLearner(max_epochs=3),
+    DictionaryLearner(method="alternating", max_epochs=12),
     *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
 ]
 

@@ -4,6 +4,7 @@ from .._lasso import alpha_max, duality_gap, lipschitz, objective
 from ._prepared import PreparedDictionary
 from ._result import CodingResult
 from .fista import fista, ista
+from .mcp import mcp
 from .path import alpha_for_l0, coding_path, largest_alpha
 from .refit import refit
 from .working_set import working_set
@@ -22,6 +23,7 @@ __all__ = [
     "ista",
     "largest_alpha",
     "lipschitz",
+    "mcp",
     "objective",
     "refit",
     "working_set",

@@ -83,7 +83,7 @@ def test_published_values_are_read_for_the_published_point_only(job):
     published = job.published_for(problem)
     # Mean MCC-OOD of FISTA with the true dictionary, n=100, over three seeds (arXiv:2603.28744, result files).
     assert published["oracle", "mcc_ood"][0] == pytest.approx(0.9856)
-    assert {method for method, _ in published} == set(job.METHODS) - {"dl_fista_train"}
+    assert {method for method, _ in published} == set(job.METHODS) - {"dl_fista_train", "learner"}
     assert not job.published_for(job.synthetic(0, 100, 10, 4000))
 
 

@@ -1,10 +1,13 @@
+import pickle
+
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
 from skcode.dictionary.alternating import _least_squares_atoms
+from skcode.dictionary.online import OnlineSearch, Reserve
 from skcode.metrics import match_dictionaries, mcc_score
 from skcode.solvers import fista
 
@@ -21,7 +24,9 @@ def published_alternation(X, atoms, alpha, n_rounds):
 
 def test_alternating_is_the_published_loop(shift, random_dictionary):
     start = random_dictionary(40, shift.X_train.shape[1])
-    learner = DictionaryLearner(dictionary_init=3 * start, alpha=0.1, max_epochs=4).fit(shift.X_train)
+    learner = DictionaryLearner(method="alternating", dictionary_init=3 * start, alpha=0.1, max_epochs=4).fit(
+        shift.X_train
+    )
     atoms, codes = published_alternation(shift.X_train, start, 0.1, 4)
     np.testing.assert_allclose(learner.components_, atoms, atol=1e-8)
     np.testing.assert_array_equal(learner.unused_atoms_, ~codes.any(axis=0))
@@ -30,16 +35,16 @@ def test_alternating_is_the_published_loop(shift, random_dictionary):
 
 
 def test_stops_when_the_dictionary_stands_still_and_not_before_12_rounds(shift):
-    learner = DictionaryLearner(40, tol=0.5, random_state=0).fit(shift.X_train)
+    learner = DictionaryLearner(40, method="alternating", tol=0.5, random_state=0).fit(shift.X_train)
     assert learner.n_iter_ == 12
     learner.set_params(tol=3e-2, max_epochs=200).fit(shift.X_train)
     change = np.array(learner.history_["change"])
     assert change[-1] < 3e-2 <= change[11:-1].min(initial=1)
 
 
-def test_recovers_the_dictionary_of_an_easy_problem():
+def test_alternating_recovers_most_of_an_easy_problem():
     data = make_compositional_shift(3000, 30, 2, random_state=100)
-    learner = DictionaryLearner(30, max_epochs=100, random_state=100).fit(data.X_train)
+    learner = DictionaryLearner(30, method="alternating", max_epochs=100, random_state=100).fit(data.X_train)
     match = match_dictionaries(data.dictionary, learner.components_)
     assert match.frac_recovered >= 0.85
     assert mcc_score(data.codes_ood, learner.transform(data.X_ood)) > 0.75
@@ -67,22 +72,26 @@ def test_default_width_is_twice_the_features(shift):
     np.testing.assert_allclose(np.linalg.norm(learner.components_, axis=1)[~learner.unused_atoms_], 1)
 
 
-def test_offset_moves_samples_and_nothing_else(shift):
-    options = {"max_epochs": 3, "alpha": 0.1, "random_state": 0}
+@pytest.mark.parametrize("method", ["online", "alternating"])
+def test_offset_moves_samples_and_nothing_else(shift, method):
+    options = {"method": method, "max_epochs": 3, "alpha": 0.1, "random_state": 0}
     plain = DictionaryLearner(40, **options).fit(shift.X_train - shift.X_train.mean(axis=0))
     centred = DictionaryLearner(40, offset="mean", **options).fit(shift.X_train + 5)
-    np.testing.assert_allclose(centred.components_, plain.components_, atol=1e-8)
+    # Mini-batches with short memory magnify last bits.
+    np.testing.assert_allclose(centred.components_, plain.components_, atol=1e-8 if method == "alternating" else 0.02)
     np.testing.assert_allclose(centred.offset_, shift.X_train.mean(axis=0) + 5)
 
 
-def test_same_seed_same_bits_for_any_n_jobs(shift):
+@pytest.mark.parametrize("method", ["online", "alternating"])
+def test_same_seed_same_bits_for_any_n_jobs(shift, method):
     X = np.tile(shift.X_train, (6, 1))  # several chunks
-    one, two = (DictionaryLearner(40, max_epochs=2, random_state=0, n_jobs=n).fit(X) for n in (1, 2))
+    options = {"method": method, "max_epochs": 2, "batch_size": 700, "random_state": 0}
+    one, two = (DictionaryLearner(40, n_jobs=n, **options).fit(X) for n in (1, 2))
     np.testing.assert_array_equal(one.components_, two.components_)
 
 
 def test_a_penalty_that_leaves_nothing_is_warned_of(shift):
-    learner = DictionaryLearner(40, alpha=50.0, random_state=0)
+    learner = DictionaryLearner(40, method="alternating", alpha=50.0, random_state=0)
     with pytest.warns(ConvergenceWarning, match="no sample uses any atom with alpha=50: learning stopped after pass 1"):
         learner.fit(shift.X_train)
     assert learner.unused_atoms_.all()
@@ -99,9 +108,123 @@ def test_official_dictionary_from_oracle_codes(official):
 
 
 def test_verbose_reports_each_pass(shift, capsys):
-    DictionaryLearner(40, max_epochs=3, verbose=2, random_state=0).fit(shift.X_train)
+    DictionaryLearner(40, method="alternating", max_epochs=3, verbose=2, random_state=0).fit(shift.X_train)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"[DictionaryLearner] pass {i} of at most 3" for i in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module")
+def superposed():
+    """Return the paper's protocol at n=100."""
+    return make_compositional_shift(5000, 100, 10, dtype=np.float32, random_state=100)
+
+
+def recovered(data, learner):
+    return match_dictionaries(data.dictionary, learner.components_).frac_recovered
+
+
+def test_online_recovers_the_dictionary_where_alternation_does_not(superposed):
+    learner = DictionaryLearner(100, random_state=100).fit(superposed.X_train)
+    assert recovered(superposed, learner) >= 0.97
+    assert mcc_score(superposed.codes_ood, learner.transform(superposed.X_ood)) > 0.95
+    assert not learner.unused_atoms_.any()
+    history = learner.history_
+    assert len(history["unexplained"]) == len(history["mean_l0"]) == learner.n_iter_
+    assert history["unexplained"][-1] < 0.01 < 0.1 < history["unexplained"][0]
+    assert history["mean_l0"][-1] == pytest.approx(10, rel=0.1)
+
+
+def test_few_samples_are_enough_for_an_unbiased_penalty(superposed):
+    learner = DictionaryLearner(100, random_state=100).fit(superposed.X_train[:400])
+    assert recovered(superposed, learner) >= 0.8
+
+
+def test_a_stream_in_blocks_ends_where_a_fit_does(superposed):
+    stream = DictionaryLearner(100, random_state=100)
+    for start in np.arange(15_000, step=500) % 2500:
+        stream.partial_fit(superposed.X_train[start : start + 500])
+    half_way = recovered(superposed, stream)
+    stream.finalize()
+    assert half_way > 0.9
+    assert recovered(superposed, stream) >= 0.97
+    assert stream.n_iter_ == len(stream.history_["objective"]) == 30 + 6
+
+
+def test_a_pickled_stream_goes_on_to_the_same_bits(superposed):
+    X = superposed.X_train
+    stream = DictionaryLearner(100, random_state=0, batch_size=200).partial_fit(X[:600])
+    restored = pickle.loads(pickle.dumps(stream))
+    for learner in (stream, restored):
+        learner.partial_fit(X[600:1200]).finalize()
+    np.testing.assert_array_equal(restored.components_, stream.components_)
+    assert restored.history_ == stream.history_
+
+
+def test_fit_starts_anew_after_a_stream(superposed):
+    X = superposed.X_train[:500]
+    learner = DictionaryLearner(20, random_state=0, max_epochs=2)
+    expected = learner.fit(X).components_
+    learner.partial_fit(X[:50])
+    np.testing.assert_array_equal(learner.fit(X).components_, expected)
+    with pytest.raises(NotFittedError, match="finalize ends a stream"):
+        learner.finalize()
+
+
+def test_partial_fit_is_for_the_online_method(shift):
+    learner = DictionaryLearner(method="alternating")
+    assert not hasattr(learner, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'"):
+        learner.partial_fit(shift.X_train)
+
+
+def test_surplus_atoms_are_marked_and_none_are_duplicates():
+    data = make_compositional_shift(6000, 40, 4, random_state=100)
+    learner = DictionaryLearner(60, random_state=100).fit(data.X_train)
+    assert recovered(data, learner) >= 0.97
+    used = learner.components_[~learner.unused_atoms_]
+    cosines = used @ used.T - np.eye(len(used))
+    assert cosines.max() < 0.95
+    assert not learner.components_[learner.unused_atoms_].any()
+
+
+def test_signed_codes(superposed):
+    rng = np.random.RandomState(100)
+    codes = rng.standard_normal((3000, 100)) * (rng.random_sample((3000, 100)) < 0.05)
+    learner = DictionaryLearner(100, positive=False, alpha=0.2, random_state=100).fit(codes @ superposed.dictionary)
+    assert recovered(superposed, learner) >= 0.97
+
+
+def test_memory_map_is_learned_from(superposed, tmp_path):
+    np.save(tmp_path / "X.npy", superposed.X_train[:600])
+    options = {"max_epochs": 2, "offset": "mean", "random_state": 0}
+    mapped = DictionaryLearner(30, **options).fit(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    expected = DictionaryLearner(30, **options).fit(superposed.X_train[:600])
+    np.testing.assert_array_equal(mapped.components_, expected.components_)
+
+
+def test_interrupting_keeps_what_was_learned(superposed, monkeypatch):
+    step, calls = OnlineSearch.step, []
+
+    def interrupted(self, X, n_jobs):
+        calls.append(len(X))
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return step(self, X, n_jobs)
+
+    monkeypatch.setattr(OnlineSearch, "step", interrupted)
+    learner = DictionaryLearner(100, random_state=100)
+    with pytest.warns(ConvergenceWarning, match="learning was interrupted after pass 1"):
+        learner.fit(superposed.X_train)
+    assert learner.transform(superposed.X_ood[:10]).shape == (10, 100)
+
+
+def test_reserve_keeps_the_latest():
+    reserve = Reserve(5, 1, np.float64)
+    for start in range(0, 9, 3):
+        reserve.add(np.arange(start, start + 3.0)[:, None])
+    assert sorted(reserve.samples[:, 0]) == [4, 5, 6, 7, 8]
+    reserve.add(np.arange(20.0)[:, None])
+    assert sorted(reserve.samples[:, 0]) == [15, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""Learning a dictionary by mini-batches: unbiased codes, short memory, and no atom wasted.
+
+After Mairal et al. (2010), with three changes that matter under superposition. Memory is short: what codes under a bad
+dictionary said is soon forgotten. The penalty is the minimax concave one from the start, nearly convex and high at
+first, then ever less so: under the L1 penalty, the best dictionary for few samples is not the true one. And atoms that
+are duplicates, or mixtures of concepts that often come together, give way to directions that residuals share.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..solvers import PreparedDictionary, mcp
+from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
+
+VISITS = 150  # samples per atom that a search takes
+# From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
+_ALPHA = 1.8, 0.6, 0.2
+_GAMMA = 20.0, 8.0
+_GAMMA_FINISH = 3.0
+_CODING_TOL = 1e-3
+_MEMORY = 0.3  # share of what was seen that is left after as many samples as there are atoms
+_CHECK_EVERY = 10  # samples per atom between two looks for redundant atoms,
+_CHECKS = 0.3, 0.95  # in this part of the search
+_FINISH_VISITS, _FINISH_ROUNDS = 50, (6, 30)  # samples per atom in the finish, in at least and at most so many rounds
+_FINISH_SWEEPS = 3
+_LAST_REPLACED = 0.8  # of the finish
+
+
+class Step(NamedTuple):
+    """What some samples showed, coded under the dictionary before the step; sums over samples."""
+
+    n_samples: int
+    objective: float  # 1/2 ||residual||^2 + alpha ||codes||_1, at the alpha of the step
+    energy: float  # ||x||^2
+    unexplained: float  # ||residual||^2
+    nnz: int
+    n_replaced: int
+
+    def __add__(self, other):
+        return Step(*(one + another for one, another in zip(self, other, strict=True)))
+
+
+NOTHING = Step(0, 0.0, 0.0, 0.0, 0, 0)
+
+
+class OnlineSearch:
+    """A search under way: its components, what they rest on, and how far along it is.
+
+    A pickle of it goes on to the same bits.
+
+    Parameters
+    ----------
+    components : ndarray of shape (n_components, n_features)
+        Unit atoms to start from.
+    alpha : float
+        Scale of the penalties.
+    positive : bool
+        Whether codes are non-negative.
+    n_visits : int
+        Samples after which penalty and convexity have reached their end.
+    """
+
+    def __init__(self, components: np.ndarray, alpha: float, *, positive: bool, n_visits: int):
+        self.components = components.copy()
+        self.alpha = alpha
+        self.positive = positive
+        self.n_visits = n_visits
+        self.n_seen = 0
+        self.threshold = redundancy_threshold(*components.shape, positive=positive)
+        self.statistics = Statistics(*components.shape, components.dtype)
+        self._usage = np.zeros(len(components))
+        self._checked = 0  # samples seen when redundant atoms were last looked for
+
+    def step(self, X: np.ndarray, n_jobs: int | None = None) -> Step:
+        """Code a mini-batch, and improve the components by what that shows."""
+        n_components = len(self.components)
+        progress = min(self.n_seen / self.n_visits, 1.0)
+        alpha = self.alpha * _between(_ALPHA[0], _ALPHA[1], progress)
+        codes = self._encode(X, alpha, _between(*_GAMMA, progress), n_jobs)
+        self.statistics.fade(_MEMORY ** (len(X) / n_components))
+        self.statistics.add(codes, X)
+        self._usage += np.bincount(codes.indices, minlength=n_components)
+        self.n_seen += len(X)
+        n_replaced = 0
+        if self.n_seen - self._checked >= _CHECK_EVERY * n_components:
+            if _CHECKS[0] <= progress <= _CHECKS[1]:
+                n_replaced = self._replace(X, codes, self._usage, self.statistics)
+            self._usage[:], self._checked = 0, self.n_seen
+        step = self._tell(X, codes, alpha, n_replaced)
+        update_atoms(self.components, self.statistics)
+        return step
+
+    def finish(self, X: np.ndarray, n_jobs: int | None = None):
+        """Polish on samples as a whole; yield a `Step` for each round.
+
+        Codes become all but unbiased, and statistics are fresh in each round. At the end, atoms that are still
+        redundant become zero.
+        """
+        n_components = len(self.components)
+        n_rounds = int(np.clip(-(-_FINISH_VISITS * n_components // len(X)), *_FINISH_ROUNDS))
+        for done in range(n_rounds):
+            alpha = self.alpha * _between(_ALPHA[1], _ALPHA[2], done / (n_rounds - 1))
+            codes = self._encode(X, alpha, _GAMMA_FINISH, n_jobs)
+            statistics = Statistics(*self.components.shape, self.components.dtype)
+            statistics.add(codes, X)
+            usage = np.bincount(codes.indices, minlength=n_components).astype(float)
+            last = done == n_rounds - 1
+            n_replaced = 0
+            if done % 2 == 1 and done < _LAST_REPLACED * n_rounds:
+                n_replaced = self._replace(X, codes, usage, statistics)
+            step = self._tell(X, codes, alpha, n_replaced)
+            update_atoms(self.components, statistics, _FINISH_SWEEPS)
+            if last:
+                certain = 0.5 * (1 + self.threshold)  # nothing takes their place now
+                surplus = redundant_atoms(self.components, usage, certain, positive=self.positive)
+                self.components[surplus] = 0
+            yield step
+
+    def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
+        prepared = PreparedDictionary(self.components.copy())
+        return mcp(
+            X, prepared, alpha, gamma=gamma, positive=self.positive, tol=_CODING_TOL, sparse_output=True, n_jobs=n_jobs
+        ).codes
+
+    def _tell(self, X, codes, alpha, n_replaced):
+        residual = X - codes @ self.components
+        energy, unexplained = (float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) for rows in (X, residual))
+        penalty = alpha * float(np.abs(codes.data).sum(dtype=np.float64))
+        return Step(len(X), 0.5 * unexplained + penalty, energy, unexplained, codes.nnz, n_replaced)
+
+    def _replace(self, X, codes, usage, statistics):
+        """Give redundant atoms to directions that residuals share; return how many."""
+        gone = redundant_atoms(self.components, usage, self.threshold, positive=self.positive)
+        if len(gone):
+            new = directions_of(X - codes @ self.components, len(gone))
+            gone = gone[: len(new)]
+            self.components[gone] = new
+            statistics.forget(gone)
+        return len(gone)
+
+
+def _between(first, last, share):
+    """Return what lies a share of the way between two positive numbers, in their logarithms."""
+    return first * (last / first) ** share
+
+
+class Reserve:
+    """The latest samples of a stream, for its finish.
+
+    Parameters
+    ----------
+    capacity : int
+        Most samples kept.
+    n_features : int
+        Their length.
+    dtype : dtype
+        Their type.
+    """
+
+    def __init__(self, capacity: int, n_features: int, dtype):
+        self._rows = np.empty((capacity, n_features), dtype)
+        self._n_seen = 0
+
+    def add(self, X: np.ndarray) -> None:
+        """Keep samples, at the cost of the oldest."""
+        capacity = len(self._rows)
+        X = X[-capacity:]
+        self._rows[(self._n_seen + np.arange(len(X))) % capacity] = X
+        self._n_seen += len(X)
+
+    @property
+    def samples(self) -> np.ndarray:
+        """What is kept, of shape (n_samples, n_features)."""
+        return self._rows[: min(self._n_seen, len(self._rows))]

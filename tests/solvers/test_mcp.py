@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skcode.solvers import mcp, refit, working_set
+from skcode.solvers.mcp import _prox
+
+
+def penalty(z, alpha, gamma):
+    size = np.abs(z)
+    return np.where(size <= gamma * alpha, alpha * size - size**2 / (2 * gamma), gamma * alpha**2 / 2)
+
+
+def violation(X, codes, dictionary, alpha, gamma, positive):
+    """Return the largest step of one code alone, in the space of samples, over the norm of the sample."""
+    lengths = (dictionary**2).sum(axis=1)
+    u = codes + (X - codes @ dictionary) @ dictionary.T / lengths
+    size = u if positive else np.abs(u)
+    part = np.sign(u) * (size * lengths - alpha) / (lengths - 1 / gamma)
+    best = np.where(size * lengths <= alpha, 0, np.where(size > gamma * alpha, u, part))
+    return (np.abs(best - codes) * np.sqrt(lengths)).max(axis=1) / np.linalg.norm(X, axis=1)
+
+
+@given(
+    st.floats(-3, 3), st.floats(0.6, 3), st.floats(0.05, 1), st.floats(2, 10), st.booleans()
+)  # fmt: skip
+def test_prox_is_the_minimiser(u, length, alpha, gamma, positive):
+    grid = np.append(np.linspace(0 if positive else -4, 4, 4001), 0.0)
+
+    def value(z):
+        return length / 2 * (z - u) ** 2 + penalty(z, alpha, gamma)
+
+    found = _prox.py_func(u, length, alpha, gamma, positive)
+    assert value(found) <= value(grid).min() + 1e-9
+    assert found >= 0 or not positive
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_codes_are_stationary_and_the_violation_is_that_of_the_codes(shift, positive, dtype):
+    X, dictionary = shift.X_train.astype(dtype), (1.3 * shift.dictionary).astype(dtype)
+    result = mcp(X, dictionary, 0.1, positive=positive)
+    expected = violation(X.astype(float), result.codes, dictionary.astype(float), 0.1, 3.0, positive)
+    np.testing.assert_allclose(result.dual_gap, expected, atol=2e-6)
+    assert result.dual_gap.max() <= 1e-4
+    assert result.codes.dtype == dtype
+    assert not positive or (result.codes >= 0).all()
+
+
+def test_large_codes_are_not_shrunk(shift):
+    codes = mcp(shift.X_train, shift.dictionary, 0.02, tol=1e-9, max_iter=1000).codes
+    large = np.where(codes > 0.06, codes, 0)
+    only_large = (np.count_nonzero(codes, axis=1) == np.count_nonzero(large, axis=1)) & large.any(axis=1)
+    assert only_large.mean() > 0.5
+    refitted = refit(shift.X_train[only_large], codes[only_large], shift.dictionary)
+    np.testing.assert_allclose(codes[only_large], refitted, atol=1e-7)
+    l1 = working_set(shift.X_train, shift.dictionary, 0.02).codes
+    assert np.abs(codes - shift.codes_train).mean() < 0.5 * np.abs(l1 - shift.codes_train).mean()
+
+
+def test_a_large_gamma_is_the_l1_penalty(shift):
+    codes = mcp(shift.X_train, shift.dictionary, 0.1, gamma=1e8, tol=1e-9, max_iter=1000).codes
+    np.testing.assert_allclose(codes, working_set(shift.X_train, shift.dictionary, 0.1, tol=1e-12).codes, atol=1e-4)
+
+
+def test_bits_do_not_depend_on_n_jobs_and_csr_equals_dense(shift):
+    X = np.tile(shift.X_train, (3, 1))
+    one, two = (mcp(X, shift.dictionary, 0.1, n_jobs=n, sparse_output=n == 2) for n in (1, 2))
+    np.testing.assert_array_equal(two.codes.toarray(), one.codes)
+    np.testing.assert_array_equal(two.dual_gap, one.dual_gap)
+
+
+def test_starts_where_it_is_told_to_and_stays_if_that_is_stationary(shift):
+    solution = mcp(shift.X_train, shift.dictionary, 0.1, tol=1e-8, max_iter=1000)
+    again = mcp(shift.X_train, shift.dictionary, 0.1, codes_init=sp.csr_array(solution.codes))
+    assert again.n_iter.max() == 0
+    np.testing.assert_array_equal(again.codes, solution.codes)
+
+
+def test_zero_samples_and_atoms(shift):
+    dictionary = np.vstack([shift.dictionary, np.zeros((2, shift.dictionary.shape[1]))])
+    X = np.vstack([shift.X_train[:3], np.zeros((1, shift.X_train.shape[1]))])
+    result = mcp(X, dictionary, 0.1)
+    assert not result.codes[3].any()
+    assert not result.codes[:, -2:].any()
+    assert result.dual_gap[3] == 0
+
+
+def test_atoms_too_short_for_the_penalty_are_refused(shift):
+    with pytest.raises(ValueError, match=r"gamma must exceed 1 / \(shortest atom\)\^2 = 4, got 3"):
+        mcp(shift.X_train, 0.5 * shift.dictionary, 0.1)
