@@ -35,6 +35,7 @@ _SMALLEST_BATCH = 64
 _RESERVE = 10  # samples per atom that a stream leaves for its finish, and that the finish of a fit uses at most,
 _RESERVE_BYTES = 1 << 28  # up to that size
 _FEWEST_EPOCHS = 3
+_FEW = 1.25  # a search among few samples per atom takes longer, by that over their number
 _HISTORY = ("objective", "mean_l0", "unexplained", "n_replaced")
 # alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
 _AUTO_ALPHA = 0.055
@@ -75,8 +76,8 @@ class DictionaryLearner(CertifiedCoder):
     batch_size : int, optional
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
-        Passes over the training samples: of ``"online"`` before its finish, by default as many as make 150 samples per
-        atom, at least 3; of ``"alternating"`` at most, by default 1000.
+        Passes over the training samples: of ``"online"`` before its finish, by default as many as make 100 samples per
+        atom (150 where there are 2.5 distinct ones), at least 3; of ``"alternating"`` at most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
@@ -231,7 +232,8 @@ class DictionaryLearner(CertifiedCoder):
         rng = check_random_state(self.random_state)
         n_samples = len(X)
         components = self._initial_dictionary(X)
-        n_epochs = self.max_epochs or max(ceil(VISITS * len(components) / n_samples), _FEWEST_EPOCHS)
+        per_sample = len(components) / n_samples
+        n_epochs = self.max_epochs or max(round(VISITS * per_sample * (1 + _FEW * per_sample)), _FEWEST_EPOCHS)
         search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples)
         batch_size = self._batch_size(n_samples, len(components))
         self.history_, self.n_iter_ = {name: [] for name in _HISTORY}, 0

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-VISITS = 150  # samples per atom that a search takes
+VISITS = 100  # samples per atom that a search takes where there are many, and half as many again at 2.5 per atom
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
-_ALPHA = 1.8, 0.6, 0.2
+_ALPHA = 2.5, 0.6, 0.2
 _GAMMA = 20.0, 8.0
 _GAMMA_FINISH = 3.0
 _CODING_TOL = 1e-3
