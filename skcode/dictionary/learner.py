@@ -34,7 +34,7 @@ _SHARE_OF_BATCH = 1 / 10  # of the samples, or as many as there are atoms
 _SMALLEST_BATCH = 64
 _RESERVE = 10  # samples per atom that a stream leaves for its finish, and that the finish of a fit uses at most,
 _RESERVE_BYTES = 1 << 28  # up to that size
-_FEWEST_EPOCHS = 3
+_FEWEST_EPOCHS = 8
 _FEW = 1.25  # a search among few samples per atom takes longer, by that over their number
 _HISTORY = ("objective", "mean_l0", "unexplained", "n_replaced")
 # alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
@@ -77,7 +77,7 @@ class DictionaryLearner(CertifiedCoder):
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
         Passes over the training samples: of ``"online"`` before its finish, by default as many as make 100 samples per
-        atom (150 where there are 2.5 distinct ones), at least 3; of ``"alternating"`` at most, by default 1000.
+        atom (150 where there are 2.5 distinct ones), at least 8; of ``"alternating"`` at most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
