@@ -112,7 +112,7 @@ class DictionaryLearner(CertifiedCoder):
     n_iter_ : int
         Passes made, rounds of the finish included; calls of `partial_fit`.
     history_ : dict of list of float
-        For each pass, ``objective`` (mean per sample, at the penalty of the moment) and ``mean_l0`` (mean number of
+        For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
         non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
         samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with
         ``"alternating"``. On a stream, ``unexplained`` is an error on samples not seen before.
