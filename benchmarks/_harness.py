@@ -105,7 +105,7 @@ def writable(directory: Path, names: list[str]) -> list[Path]:
 
 
 def write_results(as_json: Path, as_csv: Path, settings: dict, rows: list[dict]) -> None:
-    """Write settings, versions and rows as JSON, and the rows as CSV."""
+    """Write settings, versions and rows as JSON, and the rows as CSV without their lists."""
     import numba
     import numpy
     import scipy
@@ -117,8 +117,8 @@ def write_results(as_json: Path, as_csv: Path, settings: dict, rows: list[dict])
     versions = {"python": platform.python_version()} | {module.__name__: module.__version__ for module in modules}
     rows = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in rows]
     as_json.write_text(json.dumps({"settings": settings, "versions": versions, "rows": rows}, indent=1) + "\n")
-    fields = list(dict.fromkeys(field for row in rows for field in row))
+    fields = list(dict.fromkeys(field for row in rows for field, value in row.items() if not isinstance(value, list)))
     with as_csv.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fields)
+        writer = csv.DictWriter(file, fields, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)

@@ -26,10 +26,11 @@ from ._validation import (
 from .metrics import unexplained_variance
 from .solvers import CodingResult, PreparedDictionary
 
+_PENALTIES = {"l1": "relative duality gap", "mcp": "violation of stationarity"}  # and what certifies them
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
 
 
-def _level_of_caller():
+def level_of_caller():
     """Return the ``stacklevel`` of the first frame outside skcode and the wrappers of scikit-learn."""
     level, frame = 1, sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("skcode", "sklearn"):
@@ -120,7 +121,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
 
 class CertifiedCoder(BaseCoder):
-    """Base of coders whose codes are the per-sample optimum of the L1 problem, each with a certificate.
+    """Base of coders whose codes solve a problem for each sample, each with a certificate.
 
     Subclasses take the parameters of ``_inference_constraints`` and implement ``_inference_options``; their ``fit``
     calls ``_set_offset``, ``_set_components`` and sets ``alpha_``.
@@ -129,6 +130,7 @@ class CertifiedCoder(BaseCoder):
     _inference_constraints = {
         "offset": ["array-like", StrOptions({"mean"}), None],
         "positive": ["boolean"],
+        "penalty": [StrOptions(set(_PENALTIES))],
         "debias": ["boolean"],
         "solver": [StrOptions(set(solvers.SOLVERS))],
         "sparse_output": ["boolean"],
@@ -152,7 +154,8 @@ class CertifiedCoder(BaseCoder):
         -------
         result : CodingResult
             ``codes`` as `transform` returns them; ``n_iter`` and ``dual_gap`` (relative to ``1/2 ||x - offset||^2``)
-            of shape (n_samples,). With ``debias=True`` the gap is that of the codes before the refit.
+            of shape (n_samples,). With ``debias=True`` the gap is that of the codes before the refit; with
+            ``penalty="mcp"`` it is the violation of stationarity (see `skcode.solvers.mcp`).
 
         Warns
         -----
@@ -166,37 +169,46 @@ class CertifiedCoder(BaseCoder):
 
     def _infer(self, X):
         result = self._solve(X)
+        self._warn_of_misses(result, X.dtype)
+        if self.verbose:
+            l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
+            print(
+                f"[{type(self).__name__}] {len(X)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
+                f"iterations, worst {_PENALTIES[self.penalty]} {result.dual_gap.max():.1e}"
+            )
+        return self._refitted(X, result)
+
+    def _warn_of_misses(self, result, dtype):
         options = self._inference_options()
         missed = ~(result.dual_gap <= options["tol"])  # NaN, from samples too large to square, is a miss
         if options["tol"] > 0 and missed.any():
-            at_rest = X.dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
+            at_rest = dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
             advice = (
                 "They are at rest: float32 gets no closer. Raise the tolerance, or use float64."
                 if at_rest
                 else "Raise the number of iterations or the tolerance."
             )
             warnings.warn(
-                f"{np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "
-                f"{options['tol']:g} within {options['max_iter']} iterations; the worst gap is "
+                f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {_PENALTIES[self.penalty]} "
+                f"{options['tol']:g} within {options['max_iter']} iterations; the worst is "
                 f"{result.dual_gap.max():.2g}. {advice}",
                 ConvergenceWarning,
-                stacklevel=_level_of_caller(),
+                stacklevel=level_of_caller(),
             )
-        if self.verbose:
-            l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
-            print(
-                f"[{type(self).__name__}] {len(missed)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
-                f"iterations, worst relative gap {result.dual_gap.max():.1e}"
-            )
-        if self.debias:
-            codes = solvers.refit(
-                X, result.codes, self._dictionary(), positive=self.positive, offset=self._offset(X), n_jobs=self.n_jobs
-            )
-            result = result._replace(codes=codes)
-        return result
+
+    def _refitted(self, X, result):
+        if not self.debias:
+            return result
+        codes = solvers.refit(
+            X, result.codes, self._dictionary(), positive=self.positive, offset=self._offset(X), n_jobs=self.n_jobs
+        )
+        return result._replace(codes=codes)
 
     def _solve(self, X):
-        return solvers.SOLVERS[self.solver](
+        options = self._inference_options()
+        if self.penalty == "mcp":
+            options.pop("restart")
+        return (solvers.SOLVERS[self.solver] if self.penalty == "l1" else solvers.mcp)(
             X,
             self._dictionary(),
             self.alpha_,
@@ -204,8 +216,13 @@ class CertifiedCoder(BaseCoder):
             offset=self._offset(X),
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
-            **self._inference_options(),
+            **options,
         )
+
+    def _check_training_samples(self, X):
+        if self.penalty == "mcp" and self.solver != "working_set":
+            raise ValueError(f"penalty='mcp' has a solver of its own: leave solver='working_set', got {self.solver!r}.")
+        return super()._check_training_samples(X)
 
     def _set_components(self, components):
         self.components_ = components.view()
@@ -214,7 +231,9 @@ class CertifiedCoder(BaseCoder):
 
     def _dictionary(self):
         """Return ``components_``, with what earlier calls computed from them."""
-        return self._prepared if self._prepared.components is self.components_ else PreparedDictionary(self.components_)
+        prepared = getattr(self, "_prepared", None)
+        known = prepared is not None and prepared.components is self.components_
+        return prepared if known else PreparedDictionary(self.components_)
 
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_prepared"}

@@ -29,6 +29,7 @@ __all__ = [
     "derived_random_state",
     "fit_context",
     "integers_from",
+    "open_unit_interval",
     "positive_real",
     "real_from",
     "validate_data",
@@ -42,6 +43,11 @@ MatrixLike = ArrayLike | sp.sparray | sp.spmatrix
 def positive_real():
     """Return the constraint of a parameter that is a finite real number above 0."""
     return Interval(Real, 0, None, closed="neither")
+
+
+def open_unit_interval():
+    """Return the constraint of a parameter that is a real number between 0 and 1, neither included."""
+    return Interval(Real, 0, 1, closed="neither")
 
 
 def real_from(lowest):

@@ -15,7 +15,7 @@ _CALIBRATION_TOL = 1e-4  # where tol=0 leaves none
 class FISTACoder(CertifiedCoder):
     """Sparse codes of each sample on a fixed dictionary, optimal and certified.
 
-    Per sample, with no hidden ``1/n``, `transform` solves::
+    Per sample, with no hidden ``1/n``, `transform` solves (unless ``penalty`` says otherwise)::
 
         min_z  1/2 ||x - offset - z D||^2 + alpha * sum_j |z_j|        (z >= 0 when positive)
 
@@ -37,12 +37,17 @@ class FISTACoder(CertifiedCoder):
         or a given vector (the decoder bias of a sparse autoencoder, say).
     positive : bool, default=True
         Whether codes must be non-negative.
+    penalty : {"l1", "mcp"}, default="l1"
+        ``"mcp"`` is the minimax concave penalty with gamma 3, which does not shrink large codes (`skcode.solvers.mcp`).
+        Its codes are local solutions next to the L1 codes; they are certified not by a duality gap but for being
+        stationary: by less than ``tol`` times the norm of a sample does a step of any one code move its
+        reconstruction.
     debias : bool, default=False
         Whether non-zero codes are refitted by least squares (non-negative if ``positive``), which takes away the
         shrinkage by the penalty. The certificate still speaks of the L1 problem.
     solver : {"working_set", "fista", "ista"}, default="working_set"
         ``"working_set"`` solves a small problem for each sample, at the price of a few products with the dictionary;
-        ``"fista"`` and ``"ista"`` are the textbook iterations, with and without momentum.
+        ``"fista"`` and ``"ista"`` are the textbook iterations, with and without momentum, for the L1 penalty only.
     restart : bool, default=True
         Whether ``solver="fista"`` forgets the momentum of a sample that points uphill. ``False`` is the original
         method, which takes several times as many iterations, most of all on coherent dictionaries.
@@ -116,6 +121,7 @@ class FISTACoder(CertifiedCoder):
         target_l0=None,
         offset=None,
         positive=True,
+        penalty="l1",
         debias=False,
         solver="working_set",
         restart=True,
@@ -130,6 +136,7 @@ class FISTACoder(CertifiedCoder):
         self.target_l0 = target_l0
         self.offset = offset
         self.positive = positive
+        self.penalty = penalty
         self.debias = debias
         self.solver = solver
         self.restart = restart
@@ -159,7 +166,8 @@ class FISTACoder(CertifiedCoder):
         Raises
         ------
         ValueError
-            If the dictionary or the offset does not have the features of ``X``, or ``target_l0`` is out of reach.
+            If the dictionary or the offset does not have the features of ``X``, ``target_l0`` is out of reach, or
+            ``solver`` is not for the penalty.
         """
         X = self._check_training_samples(X)
         self._set_offset(X)
@@ -181,7 +189,7 @@ class FISTACoder(CertifiedCoder):
         if len(X) > _CALIBRATION_SAMPLES:  # the same ones each time
             X = X[np.sort(np.random.RandomState(0).choice(len(X), _CALIBRATION_SAMPLES, replace=False))]
         return alpha_for_l0(
-            X, self._dictionary(), self.target_l0, positive=self.positive,
+            X, self._dictionary(), self.target_l0, penalty=self.penalty, positive=self.positive,
             max_iter=self.max_iter, tol=self.tol or _CALIBRATION_TOL, offset=self._offset(X), n_jobs=self.n_jobs,
         )  # fmt: skip
 

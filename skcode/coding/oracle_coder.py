@@ -31,6 +31,8 @@ class OracleCoder(FISTACoder):
         What is subtracted from samples before coding.
     positive : bool, default=True
         Whether codes must be non-negative.
+    penalty : {"l1", "mcp"}, default="l1"
+        ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in `FISTACoder`.
     debias : bool, default=False
         Whether non-zero codes are refitted by least squares (non-negative if ``positive``), which takes away the
         shrinkage by the penalty. The certificate still speaks of the L1 problem.

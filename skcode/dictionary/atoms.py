@@ -23,18 +23,21 @@ _DIRECTION_STEPS = 4
 
 
 class Statistics:
-    """Fading sums over samples: ``A`` of shape (n_components, n_components), ``B`` of (n_components, n_features)."""
+    """Fading sums over samples: ``A`` of shape (n_components, n_components) and ``B`` of (n_components, n_features)."""
 
     def __init__(self, n_components: int, n_features: int, dtype):
+        self.n_samples = 0.0
         self.A = np.zeros((n_components, n_components), dtype)
         self.B = np.zeros((n_components, n_features), dtype)
 
     def fade(self, memory: float) -> None:
         """Multiply what was seen so far by ``memory``."""
+        self.n_samples *= memory
         _fade(self.A, self.B, self.A.dtype.type(memory))
 
     def add(self, codes: sp.csr_array, X: np.ndarray) -> None:
         """Add samples and their codes."""
+        self.n_samples += len(X)
         _add(codes.indptr, codes.indices, codes.data, X, self.A, self.B)
 
     def forget(self, atoms: np.ndarray) -> None:
@@ -114,19 +117,19 @@ def _update_atoms(components, A, B, n_sweeps):
                     components[j, k] = atom[k] * scale
 
 
-def redundant_atoms(components: np.ndarray, usage: np.ndarray, threshold: float, *, positive: bool) -> np.ndarray:
-    """Return the numbers of atoms that are unused, near another, or mixtures of two or three others.
+def redundant_atoms(components: np.ndarray, usage: np.ndarray, threshold: float, *, positive: bool):
+    """Return the numbers of atoms that are unused, near another, or mixtures of two or three others, and how nearly.
 
     Those explained best go first, and of atoms that explain each other the most used stays. Mixtures form where
     concepts often come together: ``a + b`` beside ``a`` and ``b`` costs less than it should, and some other concept
-    goes without an atom.
+    goes without an atom. How nearly: the share of the atom that others explain, 1 if it is unused.
     """
     share, explainers = explained_by_others(components, usage > 0, positive=positive)
-    gone = usage <= 0
+    gone, thresholds = usage <= 0, np.broadcast_to(threshold, usage.shape)
     for j in np.lexsort((usage, -np.round(share, 1))):
         who = explainers[j][explainers[j] >= 0]
-        gone[j] |= share[j] > threshold and not gone[who].any()
-    return np.flatnonzero(gone)
+        gone[j] |= share[j] > thresholds[j] and not gone[who].any()
+    return np.flatnonzero(gone), np.where(usage > 0, share, 1.0)[gone]
 
 
 def redundancy_threshold(n_components: int, n_features: int, *, positive: bool) -> float:
@@ -180,29 +183,40 @@ def _pursue(rows, components, usable, positive):
     return share, explainers
 
 
-def directions_of(residuals: np.ndarray, n_directions: int) -> np.ndarray:
-    """Return unit vectors that many large residuals share, the largest first; fewer if nothing is left.
+def directions_of(residuals: np.ndarray, n_directions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit vectors that many large residuals share, and how much of their squares each explains.
 
-    Each starts at the largest residual, becomes the mean of those near it, a few times, and is taken out of them.
+    Fewer, if nothing is left. Each starts at the largest residual, becomes the mean of those near it, a few times, and
+    is taken out of them.
     """
     rest = residuals.copy()
     energy = np.einsum("ij,ij->i", rest, rest)
-    directions = []
+    directions, explained = [], []
     for _ in range(n_directions):
         largest = int(energy.argmax())
-        if not energy[largest] > 0:
+        direction = _direction_near(rest, largest)
+        if direction is None:
             break
-        direction = rest[largest] / np.sqrt(energy[largest])
-        for _ in range(_DIRECTION_STEPS):
-            near, weight = _near(rest, direction)
-            mean = weight @ rest[near]
-            direction = mean / np.linalg.norm(mean)
         near, weight = _near(rest, direction)
         rest[near] -= np.outer(weight, direction)
         energy[near] = np.einsum("ij,ij->i", rest[near], rest[near])
         energy[largest] = 0  # not twice, whatever it was moved to
         directions.append(direction)
-    return np.array(directions, residuals.dtype).reshape(-1, residuals.shape[1])
+        explained.append(weight @ weight)
+    return np.array(directions, residuals.dtype).reshape(-1, residuals.shape[1]), np.array(explained)
+
+
+def _direction_near(rest, row):
+    """Return the unit vector that residuals near one of them share, or None if nothing is left of that one."""
+    mean = rest[row]
+    for _ in range(1 + _DIRECTION_STEPS):
+        length = np.linalg.norm(mean)
+        if not length > 0:
+            return None
+        direction = mean / length
+        near, weight = _near(rest, direction)
+        mean = (weight / weight.max(initial=0.0)) @ rest[near] if len(near) else direction
+    return direction
 
 
 def _near(rest, direction):

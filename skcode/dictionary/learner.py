@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
-from .._base import CertifiedCoder
+from .._base import CertifiedCoder, level_of_caller
+from .._callbacks import CallbackSupportMixin, with_callbacks
 from .._validation import (
     FLOATS,
     ArrayLike,
@@ -20,12 +21,14 @@ from .._validation import (
     derived_random_state,
     fit_context,
     integers_from,
+    open_unit_interval,
     positive_real,
     real_from,
     validate_data,
 )
+from ..metrics import unexplained_variance
 from .alternating import alternate
-from .online import NOTHING, VISITS, OnlineSearch, Reserve
+from .online import NOTHING, OnlineSearch, Reserve, visits
 
 _METHODS = ("online", "alternating")
 _ALTERNATIONS = 1000  # the published number of passes
@@ -35,8 +38,6 @@ _SMALLEST_BATCH = 64
 _RESERVE = 10  # samples per atom that a stream leaves for its finish, and that the finish of a fit uses at most,
 _RESERVE_BYTES = 1 << 28  # up to that size
 _FEWEST_EPOCHS = 8
-_FEW = 1.25  # a search among few samples per atom takes longer, by that over their number
-_HISTORY = ("objective", "mean_l0", "unexplained", "n_replaced")
 # alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
 _AUTO_ALPHA = 0.055
 
@@ -47,7 +48,7 @@ def _learns_online(learner):
     return True
 
 
-class DictionaryLearner(CertifiedCoder):
+class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     """Learn a dictionary from samples alone, then code on it as `FISTACoder` does.
 
     Looks for unit atoms that explain the samples by few of them each::
@@ -66,6 +67,9 @@ class DictionaryLearner(CertifiedCoder):
         the training samples, offset removed: about 0.1 on the paper's protocol.
     positive : bool, default=True
         Whether codes must be non-negative.
+    penalty : {"l1", "mcp"}, default="l1"
+        Penalty of `transform` alone: ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in
+        `FISTACoder`.
     method : {"online", "alternating"}, default="online"
         ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
         replacement of atoms that others make redundant [1]_. ``"alternating"`` is the published DL-FISTA [2]_: rounds
@@ -77,9 +81,13 @@ class DictionaryLearner(CertifiedCoder):
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
         Passes over the training samples: of ``"online"`` before its finish, by default as many as make 100 samples per
-        atom (150 where there are 2.5 distinct ones), at least 8; of ``"alternating"`` at most, by default 1000.
+        atom (150 where there are 2.5 distinct ones, 200 where there are 2, at most 500), at least 8; of
+        ``"alternating"`` at most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
+    validation_fraction : float, optional
+        Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each pass by (see
+        ``history_``). They are chosen at random; the others are copied.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before learning and coding: nothing, the training mean (of the first block in
         `partial_fit`), or a given vector. Samples whose mean is itself a mixture of concepts, as the paper's, need no
@@ -115,7 +123,8 @@ class DictionaryLearner(CertifiedCoder):
         For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
         non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
         samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with
-        ``"alternating"``. On a stream, ``unexplained`` is an error on samples not seen before.
+        ``"alternating"``; and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream,
+        ``unexplained`` is an error on samples not seen before.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms no training sample uses, or others make redundant.
     n_features_in_ : int
@@ -153,6 +162,7 @@ class DictionaryLearner(CertifiedCoder):
         "batch_size": [integers_from(1), None],
         "max_epochs": [integers_from(1), None],
         "tol": [real_from(0)],
+        "validation_fraction": [open_unit_interval(), None],
         "coding_max_iter": [integers_from(1)],
         "coding_tol": [real_from(0)],
         "random_state": ["random_state"],
@@ -164,11 +174,13 @@ class DictionaryLearner(CertifiedCoder):
         *,
         alpha="auto",
         positive=True,
+        penalty="l1",
         method="online",
         dictionary_init=None,
         batch_size=None,
         max_epochs=None,
         tol=1e-5,
+        validation_fraction=None,
         offset=None,
         debias=False,
         solver="working_set",
@@ -182,11 +194,13 @@ class DictionaryLearner(CertifiedCoder):
         self.n_components = n_components
         self.alpha = alpha
         self.positive = positive
+        self.penalty = penalty
         self.method = method
         self.dictionary_init = dictionary_init
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.tol = tol
+        self.validation_fraction = validation_fraction
         self.offset = offset
         self.debias = debias
         self.solver = solver
@@ -197,6 +211,7 @@ class DictionaryLearner(CertifiedCoder):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
         """Learn the dictionary.
@@ -225,32 +240,37 @@ class DictionaryLearner(CertifiedCoder):
         """
         X = self._check_training_samples(X)
         self._forget_stream()
+        rng = check_random_state(self.random_state)
+        X, held_out = self._hold_out(X, rng)
         self._set_offset(X)
         self.alpha_ = self._alpha_for(X)
-        if self.method == "alternating":
-            return self._alternate(X)
-        rng = check_random_state(self.random_state)
-        n_samples = len(X)
         components = self._initial_dictionary(X)
-        per_sample = len(components) / n_samples
-        n_epochs = self.max_epochs or max(round(VISITS * per_sample * (1 + _FEW * per_sample)), _FEWEST_EPOCHS)
-        search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples)
-        batch_size = self._batch_size(n_samples, len(components))
-        self.history_, self.n_iter_ = {name: [] for name in _HISTORY}, 0
+        learn = self._alternate if self.method == "alternating" else self._learn_online
+        n_passes, passes = learn(X, components, rng)
+        self.history_, self.n_iter_ = {}, 0
+        context = self._init_callback_context(max_subtasks=n_passes)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        last = False
         try:
-            for _ in range(n_epochs):
-                order, total = rng.permutation(n_samples), NOTHING
-                for rows in np.array_split(order, max(n_samples // batch_size, 1)):
-                    total += search.step(self._centred(X[np.sort(rows)]), self.n_jobs)
-                self._record(total, n_epochs)
-            self._finish(search, self._centred(self._some(X, len(components), rng)))
+            while not last:
+                task = context.subcontext(task_name="pass")
+                task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+                record, last = next(passes)
+                if held_out is not None:
+                    self._set_components(components.copy())
+                    record["held_out"] = self._unexplained(held_out)
+                self._record(record, n_passes)
+                last |= task.call_on_fit_task_end(
+                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: {"components_": components.copy()}
+                )
         except KeyboardInterrupt:
             warnings.warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=level_of_caller(),
             )
-        self._take_components(search)
+        self._take_components(components)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
     @available_if(_learns_online)
@@ -286,17 +306,17 @@ class DictionaryLearner(CertifiedCoder):
             self._set_offset(X)
             self.alpha_ = self._alpha_for(X)
             components = self._initial_dictionary(X)
-            n_visits = VISITS * len(components)
+            n_visits = visits(len(components))
             self._search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_visits)
             self._reserve = Reserve(self._most_kept(X, len(components)), X.shape[1], X.dtype)
-            self.history_, self.n_iter_ = {name: [] for name in _HISTORY}, 0
+            self.history_, self.n_iter_ = {}, 0
         X, total = self._centred(X), NOTHING
         self._reserve.add(X)
         batch_size = self.batch_size or len(self._search.components)
         for rows in np.array_split(np.arange(len(X)), ceil(len(X) / batch_size)):
             total += self._search.step(X[rows], self.n_jobs)
-        self._record(total, None)
-        self._take_components(self._search)
+        self._record(_means(total), None)
+        self._take_components(self._search.components)
         return self
 
     def finalize(self) -> DictionaryLearner:
@@ -308,58 +328,85 @@ class DictionaryLearner(CertifiedCoder):
             The learner.
         """
         check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
-        self._finish(self._search, self._reserve.samples)
-        self._take_components(self._search)
+        for step in self._search.finish(self._reserve.samples, self.n_jobs):
+            self._record(_means(step), None)
+        components = self._search.components.copy()
+        components[self._search.surplus] = 0
+        self._take_components(components)
         return self
 
-    def _finish(self, search, X):
-        for step in search.finish(X, self.n_jobs):
-            self._record(step, None)
+    def _learn_online(self, X, components, rng):
+        n_samples = len(X)
+        n_epochs = self.max_epochs or max(round(visits(len(components), n_samples) / n_samples), _FEWEST_EPOCHS)
+        search = OnlineSearch(
+            components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples, n_distinct=n_samples
+        )
+        batch_size = self._batch_size(n_samples, len(components))
+        most = max(self._most_kept(X, len(components)), _SMALLEST_BATCH)
+        n_polished = min(n_samples, most)
 
-    def _take_components(self, search):
-        self._set_components(search.components.copy())
+        def passes():
+            for _ in range(n_epochs):
+                order, total = rng.permutation(n_samples), NOTHING
+                for rows in np.array_split(order, max(n_samples // batch_size, 1)):
+                    total += search.step(self._centred(X[np.sort(rows)]), self.n_jobs)
+                yield _means(total), False
+            some = X if n_samples <= most else X[np.sort(rng.choice(n_samples, most, replace=False))]
+            left = search.n_rounds(n_polished)
+            for step in search.finish(self._centred(some), self.n_jobs):
+                left -= 1
+                if left == 0:
+                    components[search.surplus] = 0
+                yield _means(step), left == 0
+
+        return n_epochs + search.n_rounds(n_polished), passes()
+
+    def _alternate(self, X, components, rng):
+        max_epochs = self.max_epochs or _ALTERNATIONS
+        return max_epochs, alternate(
+            self._centred(X), components, self.alpha_,
+            positive=self.positive, max_epochs=max_epochs, tol=self.tol, n_jobs=self.n_jobs,
+        )  # fmt: skip
+
+    def _hold_out(self, X, rng):
+        """Return the samples to learn from and those to judge by, or None."""
+        if self.validation_fraction is None:
+            return X, None
+        n_held = round(self.validation_fraction * len(X))
+        if not 0 < n_held < len(X):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction:g} of {len(X)} samples leaves {n_held} to judge by and "
+                f"{len(X) - n_held} to learn from."
+            )
+        order = rng.permutation(len(X))
+        return X[np.sort(order[n_held:])], X[np.sort(order[:n_held])]
+
+    def _unexplained(self, X):
+        codes = self._refitted(X, self._solve(X)).codes
+        return unexplained_variance(X, self.inverse_transform(codes), mean=self.mean_)
+
+    def _take_components(self, components):
+        self._set_components(components.copy())
         self.unused_atoms_ = ~self.components_.any(axis=1)
 
     def _forget_stream(self):
         for name in ("_search", "_reserve"):
             self.__dict__.pop(name, None)
 
-    def _record(self, step, n_epochs):
+    def _record(self, record, n_passes):
         self.n_iter_ += 1
-        for name, value in zip(_HISTORY, _means(step), strict=True):
-            self.history_[name].append(value)
-        if self.verbose:
-            self._report(self.n_iter_, self.history_, n_epochs)
+        for name, value in record.items():
+            self.history_.setdefault(name, []).append(value)
+        if self.verbose > 1 or (self.verbose and (n_passes is None or self.n_iter_ % max(1, n_passes // 20) == 0)):
+            latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history_.items())
+            of = f" of at most {n_passes}" if n_passes else ""
+            print(f"[{type(self).__name__}] pass {self.n_iter_}{of}: {latest}")
 
     def _batch_size(self, n_samples, n_components):
         return self.batch_size or max(min(int(_SHARE_OF_BATCH * n_samples), n_components), _SMALLEST_BATCH)
 
     def _most_kept(self, X, n_components):
         return max(min(_RESERVE * n_components, _RESERVE_BYTES // X[0].nbytes), 1)
-
-    def _some(self, X, n_components, rng):
-        """Return the samples for the finish: all, or a random choice of very many."""
-        most = max(self._most_kept(X, n_components), _SMALLEST_BATCH)
-        return X if len(X) <= most else X[np.sort(rng.choice(len(X), most, replace=False))]
-
-    def _alternate(self, X):
-        centred = self._centred(X)
-        max_epochs = self.max_epochs or _ALTERNATIONS
-        learned = alternate(
-            centred,
-            self._initial_dictionary(X),
-            self.alpha_,
-            positive=self.positive,
-            max_epochs=max_epochs,
-            tol=self.tol,
-            n_jobs=self.n_jobs,
-            report=(lambda epoch, history: self._report(epoch, history, max_epochs)) if self.verbose else None,
-        )
-        self._set_components(learned.components)
-        self.n_iter_ = learned.n_iter
-        self.history_ = learned.history
-        self.unused_atoms_ = ~(learned.codes != 0).any(axis=0)
-        return self
 
     def _centred(self, X):
         return np.ascontiguousarray(self._without_offset(X))
@@ -384,12 +431,6 @@ class DictionaryLearner(CertifiedCoder):
                 raise ValueError(f"dictionary_init has {len(atoms)} atoms but n_components={n_components}.")
         return (atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-8)).astype(X.dtype)
 
-    def _report(self, epoch, history, n_epochs):
-        if self.verbose > 1 or n_epochs is None or epoch % max(1, n_epochs // 20) == 0:
-            latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
-            of = f" of at most {n_epochs}" if n_epochs and epoch <= n_epochs else ""
-            print(f"[{type(self).__name__}] pass {epoch}{of}: {latest}")
-
     def _inference_options(self):
         return {"max_iter": self.coding_max_iter, "tol": self.coding_tol, "restart": True}
 
@@ -397,5 +438,9 @@ class DictionaryLearner(CertifiedCoder):
 def _means(step):
     """Return the entries of ``history_`` for the sums of a step."""
     n_samples = max(step.n_samples, 1)
-    share = step.unexplained / step.energy if step.energy > 0 else 0.0
-    return step.objective / n_samples, step.nnz / n_samples, share, step.n_replaced
+    return {
+        "objective": step.objective / n_samples,
+        "mean_l0": step.nnz / n_samples,
+        "unexplained": step.unexplained / step.energy if step.energy > 0 else 0.0,
+        "n_replaced": step.n_replaced,
+    }

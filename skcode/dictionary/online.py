@@ -16,18 +16,20 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-VISITS = 100  # samples per atom that a search takes where there are many, and half as many again at 2.5 per atom
+_VISITS = 100, 500  # samples per atom that a search takes at least and at most: half as many again at 2.5 per atom
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
 _ALPHA = 2.5, 0.6, 0.2
 _GAMMA = 20.0, 8.0
 _GAMMA_FINISH = 3.0
 _CODING_TOL = 1e-3
-_MEMORY = 0.1  # share of what was seen that is left after as many samples as there are atoms
+_MEMORY = 0.3  # share of what was seen that is left after as many samples as there are atoms,
+_MEMORY_OF_PASS = 3e-3  # and at most after a pass, when samples are seen again
 _CHECK_EVERY = 10  # samples per atom between two looks for redundant atoms,
 _CHECKS = 0.3, 0.95  # in this part of the search
 _FINISH_VISITS, _FINISH_ROUNDS = 50, (6, 30)  # samples per atom in the finish, in at least and at most so many rounds
 _FINISH_SWEEPS = 3
 _LAST_REPLACED = 0.8  # of the finish
+_WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
 
 
 class Step(NamedTuple):
@@ -47,6 +49,12 @@ class Step(NamedTuple):
 NOTHING = Step(0, 0.0, 0.0, 0.0, 0, 0)
 
 
+def visits(n_components: int, n_samples: int | None = None) -> int:
+    """Return how many samples a search takes, some of them again and again where there are few."""
+    scarcity = 0.0 if n_samples is None else (2 * n_components / n_samples) ** 3
+    return int(n_components * min(_VISITS[0] * (1 + scarcity), _VISITS[1]))
+
+
 class OnlineSearch:
     """A search under way: its components, what they rest on, and how far along it is.
 
@@ -55,23 +63,29 @@ class OnlineSearch:
     Parameters
     ----------
     components : ndarray of shape (n_components, n_features)
-        Unit atoms to start from.
+        Unit atoms to start from; they are improved in place.
     alpha : float
         Scale of the penalties.
     positive : bool
         Whether codes are non-negative.
     n_visits : int
         Samples after which penalty and convexity have reached their end.
+    n_distinct : int, optional
+        Samples that they are taken from, if known.
     """
 
-    def __init__(self, components: np.ndarray, alpha: float, *, positive: bool, n_visits: int):
-        self.components = components.copy()
+    def __init__(
+        self, components: np.ndarray, alpha: float, *, positive: bool, n_visits: int, n_distinct: int | None = None
+    ):
+        self.components = components
         self.alpha = alpha
         self.positive = positive
         self.n_visits = n_visits
         self.n_seen = 0
+        self.memory = _MEMORY if n_distinct is None else min(_MEMORY, _MEMORY_OF_PASS ** (len(components) / n_distinct))
         self.threshold = redundancy_threshold(*components.shape, positive=positive)
         self.statistics = Statistics(*components.shape, components.dtype)
+        self.surplus = np.empty(0, int)
         self._usage = np.zeros(len(components))
         self._checked = 0  # samples seen when redundant atoms were last looked for
 
@@ -81,43 +95,49 @@ class OnlineSearch:
         progress = min(self.n_seen / self.n_visits, 1.0)
         alpha = self.alpha * _between(_ALPHA[0], _ALPHA[1], progress)
         codes = self._encode(X, alpha, _between(*_GAMMA, progress), n_jobs)
-        self.statistics.fade(_MEMORY ** (len(X) / n_components))
+        self.statistics.fade(self.memory ** (len(X) / n_components))
         self.statistics.add(codes, X)
         self._usage += np.bincount(codes.indices, minlength=n_components)
         self.n_seen += len(X)
         n_replaced = 0
         if self.n_seen - self._checked >= _CHECK_EVERY * n_components:
-            if _CHECKS[0] <= progress <= _CHECKS[1]:
+            # Not just before the finish, which has checks of its own; but a stream may go on for ever.
+            if _CHECKS[0] <= progress <= _CHECKS[1] or self.n_seen > self.n_visits:
                 n_replaced = self._replace(X, codes, self._usage, self.statistics)
             self._usage[:], self._checked = 0, self.n_seen
         step = self._tell(X, codes, alpha, n_replaced)
         update_atoms(self.components, self.statistics)
         return step
 
+    def n_rounds(self, n_samples: int) -> int:
+        """Return how many rounds a finish on so many samples takes."""
+        return int(np.clip(-(-_FINISH_VISITS * len(self.components) // n_samples), *_FINISH_ROUNDS))
+
     def finish(self, X: np.ndarray, n_jobs: int | None = None):
         """Polish on samples as a whole; yield a `Step` for each round.
 
-        Codes become all but unbiased, and statistics are fresh in each round. At the end, atoms that are still
-        redundant become zero.
+        Codes become all but unbiased, and statistics are fresh in each round. ``surplus`` then are the atoms that are
+        still redundant; they stay, for blocks that may follow.
         """
         n_components = len(self.components)
-        n_rounds = int(np.clip(-(-_FINISH_VISITS * n_components // len(X)), *_FINISH_ROUNDS))
+        n_rounds = self.n_rounds(len(X))
+        noise = 0.0
         for done in range(n_rounds):
             alpha = self.alpha * _between(_ALPHA[1], _ALPHA[2], done / (n_rounds - 1))
+            alpha = max(alpha, min(noise, _ALPHA[1] * self.alpha))
             codes = self._encode(X, alpha, _GAMMA_FINISH, n_jobs)
             statistics = Statistics(*self.components.shape, self.components.dtype)
             statistics.add(codes, X)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
-            last = done == n_rounds - 1
             n_replaced = 0
             if done % 2 == 1 and done < _LAST_REPLACED * n_rounds:
                 n_replaced = self._replace(X, codes, usage, statistics)
             step = self._tell(X, codes, alpha, n_replaced)
+            noise = chance_correlation(X, codes, self.components)
             update_atoms(self.components, statistics, _FINISH_SWEEPS)
-            if last:
-                certain = 0.5 * (1 + self.threshold)  # nothing takes their place now
-                surplus = redundant_atoms(self.components, usage, certain, positive=self.positive)
-                self.components[surplus] = 0
+            if done == n_rounds - 1:
+                worth = 1 - _WORTHLESS * _typical(statistics)
+                self.surplus, _ = redundant_atoms(self.components, usage, worth, positive=self.positive)
             yield step
 
     def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
@@ -134,13 +154,36 @@ class OnlineSearch:
 
     def _replace(self, X, codes, usage, statistics):
         """Give redundant atoms to directions that residuals share; return how many."""
-        gone = redundant_atoms(self.components, usage, self.threshold, positive=self.positive)
-        if len(gone):
-            new = directions_of(X - codes @ self.components, len(gone))
-            gone = gone[: len(new)]
-            self.components[gone] = new
-            statistics.forget(gone)
-        return len(gone)
+        gone, share = redundant_atoms(self.components, usage, self.threshold, positive=self.positive)
+        if not len(gone):
+            return 0
+        loss = (1 - share) * statistics.A[gone, gone] / statistics.n_samples
+        order = np.argsort(loss, kind="stable")
+        new, gain = directions_of(X - codes @ self.components, len(gone))
+        n = int((loss[order][: len(new)] <= gain / len(X)).cumprod().sum())
+        gone = gone[order][:n]
+        self.components[gone] = new[:n]
+        statistics.forget(gone)
+        return n
+
+
+def _typical(statistics):
+    """Return the squared codes of a typical atom in units of those of each atom."""
+    energy = np.diag(statistics.A)
+    typical = np.median(energy[energy > 0]) if energy.any() else 0.0
+    return typical / np.maximum(energy, 1e-30)
+
+
+def chance_correlation(X, codes, components):
+    """Return how large a correlation with one of the atoms is to be expected of what codes leave, were it noise.
+
+    The noise is taken to be white, and its level that of a typical sample.
+    """
+    n_components, n_features = components.shape
+    residual = X - codes @ components
+    freedom = np.maximum(n_features - np.diff(codes.indptr), 1)
+    variance = np.median(np.einsum("ij,ij->i", residual, residual) / freedom)
+    return float(np.sqrt(2 * np.log(n_components) * variance))
 
 
 def _between(first, last, share):

@@ -1,4 +1,4 @@
-"""Solvers of the L1 problem with a fixed dictionary: arrays in, a `CodingResult` out; they know no estimator."""
+"""Solvers of the problem with a fixed dictionary: arrays in, a `CodingResult` out; they know no estimator."""
 
 from .._lasso import alpha_max, duality_gap, lipschitz, objective
 from ._prepared import PreparedDictionary

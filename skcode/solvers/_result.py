@@ -19,7 +19,7 @@ class CodingResult(NamedTuple):
         Iterations spent on each sample.
     dual_gap : ndarray of shape (n_samples,), dtype float64
         Duality gap of these very codes, relative to ``1/2 ||x||^2``: an upper bound on how far their objective is
-        from the optimum.
+        from the optimum. From `mcp`, whose problem has no dual, how far they are from being stationary.
     """
 
     codes: np.ndarray

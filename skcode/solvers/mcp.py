@@ -1,8 +1,9 @@
 """Codes under the minimax concave penalty: sparse, and without the shrinkage of the L1 penalty.
 
-The penalty (Zhang, 2010) grows like ``alpha |z|`` at zero and is flat beyond ``gamma alpha``, so that large codes are
-fitted by least squares. The problem is not convex: a solution is a local one, found by coordinate descent from the L1
-solution, and there is no duality gap. Its certificate is that it is stationary: no code would move by itself.
+The penalty (Zhang, 2010) grows like ``alpha |z|`` at zero and is flat beyond ``gamma alpha`` (for unit atoms), so that
+large codes are fitted by least squares. The problem is not convex: a solution is a local one, found by coordinate
+descent from the L1 solution, and there is no duality gap. Its certificate is that it is stationary: no code would move
+by itself.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ def mcp(
     X : ndarray of shape (n_samples, n_features), float32 or float64
         Data.
     dictionary : ndarray of shape (n_components, n_features) or PreparedDictionary
-        Atoms in rows, each zero or of a norm above ``gamma ** -0.5``.
+        Atoms in rows, of any norm.
     alpha : float
         Slope of the penalty at zero, positive.
     gamma : float, default=3.0
-        The penalty is flat for codes beyond ``gamma * alpha``. Large values approach the L1 penalty.
+        Above 1. The penalty is flat for codes beyond ``gamma * alpha / ||atom||^2``: the curvature of each is that of
+        its least squares divided by gamma. Large values approach the L1 penalty.
     positive : bool, default=True
         Whether codes must be non-negative.
     max_iter : int, default=100
@@ -77,14 +79,12 @@ def mcp(
     Raises
     ------
     ValueError
-        If an atom is so short that the penalty is more curved than its least squares are, and whatever `fista` raises.
+        If gamma is not above 1, and whatever `fista` raises.
     """
     prepared = prepare(dictionary, X, codes_init, "codes_init")
     check_penalty(alpha, tol)
-    lengths = prepared.squared_norms(X.dtype)
-    shortest = np.sqrt(lengths[lengths > 0].min(initial=np.inf))
-    if not shortest**2 * gamma > 1:
-        raise ValueError(f"gamma must exceed 1 / (shortest atom)^2 = {shortest**-2:g}, got {gamma}.")
+    if not gamma > 1:
+        raise ValueError(f"gamma must be above 1, got {gamma}.")
     with single_threaded_blas:
         if codes_init is None:
             codes_init = working_set(
@@ -92,8 +92,8 @@ def mcp(
             ).codes
         work = partial(
             _solve_block, X=X, offset=offset, codes_init=codes_init, dictionary=prepared.padded(X.dtype),
-            squared_norms=lengths, alpha=float(alpha), gamma=float(gamma), positive=bool(positive),
-            max_iter=int(max_iter), tol=float(tol), n_components=prepared.shape[0],
+            squared_norms=prepared.squared_norms(X.dtype), alpha=float(alpha), gamma=float(gamma),
+            positive=bool(positive), max_iter=int(max_iter), tol=float(tol), n_components=prepared.shape[0],
         )  # fmt: skip
         result = CodingResult.concatenate(map_chunks(work, X.shape[0], _BLOCK_SAMPLES, n_jobs))
     return result if sparse_output else result._replace(codes=result.codes.toarray())
@@ -129,12 +129,12 @@ def _solve_block(
 @njit(**INLINED)
 def _prox(u, length, alpha, gamma, positive):
     """Return the minimiser of ``length/2 (z - u)^2 + penalty(z)``: nothing, a part, or all of ``u``."""
-    size = u if positive else abs(u)
-    if size * length <= alpha:
+    size, threshold = u if positive else abs(u), alpha / length
+    if size <= threshold:
         return 0.0
-    if size > gamma * alpha:
+    if size > gamma * threshold:
         return u
-    part = (size * length - alpha) / (length - 1 / gamma)
+    part = (size - threshold) / (1 - 1 / gamma)
     return part if u > 0 else -part
 
 
@@ -182,6 +182,10 @@ def _advance(
             members[size], codes[size], slope[size] = j, 0.0, correlation[row, j]
             size += 1
         movement = _largest_step(size, members, slope, codes, squared_norms, alpha, gamma, positive)
+        for p in range(min(n_found, capacity - sizes[i]), n_found):  # for which there is no room
+            length = squared_norms[found[p]]
+            step = _prox(correlation[row, found[p]] / length, length, alpha, gamma, positive)
+            movement = max(movement, abs(step) * np.sqrt(length))
         violation[i] = movement / norms[i] if norms[i] > 0 else 0.0
         if violation[i] <= tol or n_iter[i] >= max_iter:
             continue

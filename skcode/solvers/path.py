@@ -9,6 +9,7 @@ import numpy as np
 from .._lasso import alpha_max
 from ._prepared import PreparedDictionary, centred, prepare
 from ._result import CodingResult
+from .mcp import mcp
 from .working_set import working_set
 
 _ROWS_AT_ONCE = 1024
@@ -87,6 +88,8 @@ def alpha_for_l0(
     X: np.ndarray,
     dictionary: np.ndarray | PreparedDictionary,
     target_l0: float,
+    *,
+    penalty: str = "l1",
     **options,
 ) -> float:
     """Return the penalty for which samples have ``target_l0`` non-zeros on average, to within 2 %.
@@ -99,8 +102,10 @@ def alpha_for_l0(
         Atoms in rows.
     target_l0 : float
         Mean number of non-zeros wanted, positive.
+    penalty : {"l1", "mcp"}, default="l1"
+        Whose codes are counted: those of `working_set`, or of `mcp`.
     **options
-        ``positive``, ``max_iter``, ``tol``, ``offset`` and ``n_jobs`` of `coding_path`.
+        ``positive``, ``max_iter``, ``tol``, ``offset`` and ``n_jobs`` of either.
 
     Returns
     -------
@@ -115,6 +120,7 @@ def alpha_for_l0(
     """
     if not (np.isfinite(target_l0) and target_l0 > 0):
         raise ValueError(f"target_l0 must be positive, got {target_l0}.")
+    solve = mcp if penalty == "mcp" else working_set
     prepared = prepare(dictionary, X)
     where = {name: options[name] for name in ("positive", "offset") if name in options}
     largest = _largest_of_each(X, prepared, **where)
@@ -126,7 +132,7 @@ def alpha_for_l0(
     alpha, lowest = min(_FIRST_SHARE * typical, high / 2), _SMALLEST_SHARE * typical
     low = l0_low = None
     for _ in range(_MOST_TRIALS):
-        (result,) = coding_path(X, prepared, [alpha], **options)
+        result = solve(X, prepared, alpha, sparse_output=True, **options)
         l0 = result.codes.nnz / len(X)
         if abs(l0 - target_l0) <= _L0_TOLERANCE * target_l0:
             return alpha

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import FISTACoder, OracleCoder
 from skcode.metrics import duality_gap, match_dictionaries
-from skcode.solvers import fista, refit
+from skcode.solvers import fista, mcp, refit
 
 
 @pytest.mark.parametrize("solver", ["working_set", "fista", "ista"])
@@ -204,3 +204,32 @@ def test_a_miss_at_rest_is_told_from_one_for_want_of_iterations(shift):
         coder.transform(X)
     with pytest.warns(ConvergenceWarning, match="Raise the number of iterations"):
         coder.set_params(max_iter=1).transform(X)
+
+
+@pytest.mark.parametrize("options", [{}, {"positive": False}, {"offset": "mean", "sparse_output": True}])
+def test_mcp_codes_are_those_of_its_solver_and_less_shrunk(shift, options):
+    coder = FISTACoder(shift.dictionary, penalty="mcp", **options).fit(shift.X_train)
+    result = coder.codes(shift.X_val)
+    expected = mcp(
+        shift.X_val, shift.dictionary, 0.1, positive=options.get("positive", True), offset=coder.offset_
+    ).codes  # fmt: skip
+    codes = result.codes.toarray() if sp.issparse(result.codes) else result.codes
+    np.testing.assert_allclose(codes, expected, atol=1e-12)
+    assert result.dual_gap.max() <= 1e-4
+    l1 = FISTACoder(shift.dictionary, **options | {"sparse_output": False}).fit(shift.X_train).transform(shift.X_val)
+    if not options:
+        assert np.abs(codes - shift.codes_val).mean() < 0.6 * np.abs(l1 - shift.codes_val).mean()
+
+
+def test_target_l0_counts_the_codes_of_the_penalty(shift):
+    coder = FISTACoder(shift.dictionary, target_l0=4, penalty="mcp").fit(shift.X_train)
+    assert np.count_nonzero(coder.transform(shift.X_train)) / len(shift.X_train) == pytest.approx(4, rel=0.02)
+    assert coder.alpha_ != pytest.approx(FISTACoder(shift.dictionary, target_l0=4).fit(shift.X_train).alpha_, rel=0.1)
+
+
+def test_mcp_has_a_solver_and_a_certificate_of_its_own(shift):
+    with pytest.raises(ValueError, match=r"penalty='mcp' has a solver of its own.*got 'fista'"):
+        FISTACoder(shift.dictionary, penalty="mcp", solver="fista").fit(shift.X_train)
+    coder = FISTACoder(shift.dictionary, penalty="mcp", tol=1e-12, max_iter=1).fit(shift.X_train)
+    with pytest.warns(ConvergenceWarning, match="samples missed the violation of stationarity 1e-12"):
+        coder.transform(shift.X_val)

@@ -82,7 +82,12 @@ def test_duplicates_mixtures_and_unused_atoms_are_redundant_and_no_others(rng, p
     usage[4] = 500  # a mixture goes, however much it is used
     usage[5] = 0
     threshold = redundancy_threshold(60, 40, positive=positive)
-    np.testing.assert_array_equal(redundant_atoms(atoms, usage, threshold, positive=positive), [3, 4, 5])
+    gone, share = redundant_atoms(atoms, usage, threshold, positive=positive)
+    np.testing.assert_array_equal(gone, [3, 4, 5])
+    np.testing.assert_allclose(share, 1, atol=1e-6)
+    worth_more = np.full(60, threshold)
+    worth_more[[3, 10, 11]] = 1.01
+    np.testing.assert_array_equal(redundant_atoms(atoms, usage, worth_more, positive=positive)[0], [4, 5])
 
 
 def test_opposite_atoms_are_redundant_for_signed_codes_only(rng):
@@ -90,7 +95,7 @@ def test_opposite_atoms_are_redundant_for_signed_codes_only(rng):
     atoms[1] = -atoms[0]
     usage = np.arange(1, 21)
     for positive, expected in ((True, []), (False, [0])):
-        np.testing.assert_array_equal(redundant_atoms(atoms, usage, 0.9, positive=positive), expected)
+        np.testing.assert_array_equal(redundant_atoms(atoms, usage, 0.9, positive=positive)[0], expected)
 
 
 def test_share_explained_is_that_of_least_squares(rng):
@@ -112,7 +117,11 @@ def test_directions_are_those_that_residuals_share(rng):
     true = unit(rng.standard_normal((3, 30)))
     strength = (rng.random_sample((400, 3)) < 0.1) * [2.0, 1.5, 1.0]
     residuals = strength @ true + 0.02 * rng.standard_normal((400, 30))
-    found = directions_of(residuals, 3)
+    found, explained = directions_of(residuals, 3)
     assert (np.abs(found @ true.T).max(axis=0) > 0.95).all()
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
-    assert directions_of(np.zeros((5, 4)), 2).shape == (0, 4)
+    order = np.abs(found @ true.T).argmax(axis=1)
+    np.testing.assert_allclose(explained, (strength**2).sum(axis=0)[order], rtol=0.25)
+    assert directions_of(np.zeros((5, 4)), 2)[0].shape == (0, 4)
+    tiny, _ = directions_of((1e-12 * residuals).astype(np.float32), 3)
+    np.testing.assert_allclose(tiny, found, atol=1e-5)

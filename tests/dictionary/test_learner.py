@@ -2,12 +2,13 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
 from skcode.dictionary.alternating import _least_squares_atoms
-from skcode.dictionary.online import OnlineSearch, Reserve
+from skcode.dictionary.online import OnlineSearch, Reserve, chance_correlation, visits
 from skcode.metrics import match_dictionaries, mcc_score
 from skcode.solvers import fista
 
@@ -107,6 +108,14 @@ def test_official_dictionary_from_oracle_codes(official):
     assert match.mean_angular_error == pytest.approx(0.03754424917089505, abs=1e-5)
 
 
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_online_reports_its_finish_too(shift, capsys, verbose):
+    learner = DictionaryLearner(10, max_epochs=2, verbose=verbose, random_state=0).fit(shift.X_train)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith(f"[DictionaryLearner] pass {learner.n_iter_} of at most {learner.n_iter_}: objective ")
+    assert len(lines) == learner.n_iter_
+
+
 def test_verbose_reports_each_pass(shift, capsys):
     DictionaryLearner(40, method="alternating", max_epochs=3, verbose=2, random_state=0).fit(shift.X_train)
     lines = capsys.readouterr().out.splitlines()
@@ -150,6 +159,15 @@ def test_a_stream_in_blocks_ends_where_a_fit_does(superposed):
     assert stream.n_iter_ == len(stream.history_["objective"]) == 30 + 6
 
 
+def test_surplus_atoms_of_a_stream_may_be_used_by_blocks_that_follow(superposed):
+    first = superposed.X_train[(superposed.codes_train[:, 1:30] == 0).all(axis=1)]
+    stream = DictionaryLearner(60, random_state=0).partial_fit(np.tile(first[:30], (40, 1))).finalize()
+    assert stream.unused_atoms_.any()
+    for _ in range(4):
+        stream.partial_fit(superposed.X_train)
+    assert not stream.unused_atoms_.any()
+
+
 def test_a_pickled_stream_goes_on_to_the_same_bits(superposed):
     X = superposed.X_train
     stream = DictionaryLearner(100, random_state=0, batch_size=200).partial_fit(X[:600])
@@ -184,7 +202,40 @@ def test_surplus_atoms_are_marked_and_none_are_duplicates():
     used = learner.components_[~learner.unused_atoms_]
     cosines = used @ used.T - np.eye(len(used))
     assert cosines.max() < 0.95
+    assert learner.unused_atoms_.sum() >= 5
     assert not learner.components_[learner.unused_atoms_].any()
+
+
+@pytest.mark.parametrize(("strength", "replaced"), [(0.05, 0), (1.0, 1)])
+def test_only_what_explains_more_than_is_lost_is_taken_in(strength, replaced):
+    components = np.vstack(
+        [np.eye(8)[:3], np.sqrt([[0.3, 0.3, 0.2, 0.2, 0, 0, 0, 0]])]
+    )  # the last: four fifths explained
+    codes = np.repeat(np.eye(4), 5, axis=0)
+    X = codes @ components
+    X[:, 5] += strength  # what no atom explains
+    search = OnlineSearch(components, 0.1, positive=True, n_visits=100)
+    search.threshold = 0.7
+    search.statistics.add(sp.csr_array(codes), X)
+    assert search._replace(X, sp.csr_array(codes), np.ones(4), search.statistics) == replaced
+    assert abs(components[3, 5]) == pytest.approx(replaced)
+
+
+def test_noise_bounds_the_penalty_of_the_finish(superposed):
+    noisy = superposed.X_train + np.float32(0.03) * np.random.RandomState(0).standard_normal(
+        superposed.X_train.shape
+    ).astype(np.float32)
+    learner = DictionaryLearner(100, random_state=100).fit(noisy)
+    assert recovered(superposed, learner) >= 0.97
+    assert learner.history_["mean_l0"][-1] < 13
+
+
+def test_chance_correlation_is_that_of_noise(rng):
+    components = rng.standard_normal((200, 40))
+    components /= np.linalg.norm(components, axis=1, keepdims=True)
+    noise = 0.3 * rng.standard_normal((500, 40))
+    found = chance_correlation(noise, sp.csr_array((500, 200)), components)
+    assert found == pytest.approx(np.abs(noise @ components.T).max(axis=1).mean(), rel=0.15)
 
 
 def test_signed_codes(superposed):
@@ -216,6 +267,81 @@ def test_interrupting_keeps_what_was_learned(superposed, monkeypatch):
     with pytest.warns(ConvergenceWarning, match="learning was interrupted after pass 1"):
         learner.fit(superposed.X_train)
     assert learner.transform(superposed.X_ood[:10]).shape == (10, 100)
+
+
+class Listener:
+    """A callback of scikit-learn that keeps what it is told, and may end a fit."""
+
+    def __init__(self, most=10**9):
+        self.most, self.heard, self.dictionaries = most, [], []
+
+    def setup(self, estimator, context):
+        self.heard.append("setup")
+
+    def teardown(self, estimator, context):
+        self.heard.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.heard.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.heard.append(f"end {context.task_name}")
+        self.dictionaries.append(fitted_estimator.components_)
+        fitted_estimator.transform(np.ones((1, fitted_estimator.n_features_in_)))
+        return len(self.dictionaries) >= self.most
+
+
+needs_callbacks = pytest.mark.skipif(
+    not hasattr(DictionaryLearner, "set_callbacks"), reason="scikit-learn has no callbacks before 1.9"
+)
+
+
+@needs_callbacks
+@pytest.mark.parametrize("method", ["online", "alternating"])
+def test_callbacks_hear_of_every_pass(shift, method):
+    listener = Listener()
+    options = {"method": method, "max_epochs": 2, "random_state": 0}
+    learner = DictionaryLearner(20, **options).set_callbacks(listener).fit(shift.X_train)
+    passes = ["begin pass", "end pass"] * learner.n_iter_
+    assert listener.heard == ["setup", "begin fit", *passes, "end fit", "teardown"]
+    np.testing.assert_array_equal(listener.dictionaries[-1], learner.components_)
+    assert not np.array_equal(listener.dictionaries[0], learner.components_)
+    np.testing.assert_array_equal(DictionaryLearner(20, **options).fit(shift.X_train).components_, learner.components_)
+
+
+@needs_callbacks
+@pytest.mark.parametrize("method", ["online", "alternating"])
+def test_a_callback_may_end_learning(shift, method):
+    listener = Listener(most=3)
+    learner = DictionaryLearner(20, method=method, random_state=0).set_callbacks(listener).fit(shift.X_train)
+    assert learner.n_iter_ == 3
+    np.testing.assert_array_equal(learner.components_, listener.dictionaries[2])
+
+
+@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("options", [{}, {"debias": True, "offset": "mean"}, {"penalty": "mcp"}])
+def test_held_out_samples_judge_each_pass(superposed, method, options):
+    learner = DictionaryLearner(
+        50, method=method, max_epochs=3, validation_fraction=0.2, random_state=0, **options
+    ).fit(superposed.X_train)  # fmt: skip
+    held_out = learner.history_["held_out"]
+    assert len(held_out) == learner.n_iter_
+    order = np.random.RandomState(0).permutation(2500)
+    assert held_out[-1] == pytest.approx(-learner.score(superposed.X_train[np.sort(order[:500])]), rel=1e-5)
+    np.testing.assert_allclose(learner.mean_, superposed.X_train[order[500:]].mean(axis=0), atol=1e-6)
+
+
+def test_held_out_samples_must_be_some_and_leave_some(shift):
+    with pytest.raises(ValueError, match=r"validation_fraction=0.001 of 300 samples leaves 0 to judge by"):
+        DictionaryLearner(10, validation_fraction=0.001).fit(shift.X_train)
+
+
+def test_few_samples_are_visited_more_often_and_forgotten_sooner():
+    assert visits(1000) == 100_000 < visits(1000, 5000) < visits(1000, 2000) == 200_000 < visits(1000, 500) == 500_000
+    memory = [
+        OnlineSearch(np.eye(20), 0.1, positive=True, n_visits=1, n_distinct=n).memory for n in (None, 200, 40, 20)
+    ]  # fmt: skip
+    assert memory[0] == memory[1] > memory[2] > memory[3] == pytest.approx(0.003)
 
 
 def test_reserve_keeps_the_latest():

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -8,9 +10,9 @@ from skcode.solvers import mcp, refit, working_set
 from skcode.solvers.mcp import _prox
 
 
-def penalty(z, alpha, gamma):
-    size = np.abs(z)
-    return np.where(size <= gamma * alpha, alpha * size - size**2 / (2 * gamma), gamma * alpha**2 / 2)
+def penalty(z, length, alpha, gamma):
+    size, flat = np.abs(z), gamma * alpha / length
+    return np.where(size <= flat, alpha * size - alpha * size**2 / (2 * flat), alpha * flat / 2)
 
 
 def violation(X, codes, dictionary, alpha, gamma, positive):
@@ -18,19 +20,20 @@ def violation(X, codes, dictionary, alpha, gamma, positive):
     lengths = (dictionary**2).sum(axis=1)
     u = codes + (X - codes @ dictionary) @ dictionary.T / lengths
     size = u if positive else np.abs(u)
-    part = np.sign(u) * (size * lengths - alpha) / (lengths - 1 / gamma)
-    best = np.where(size * lengths <= alpha, 0, np.where(size > gamma * alpha, u, part))
+    threshold = alpha / lengths
+    part = np.sign(u) * (size - threshold) / (1 - 1 / gamma)
+    best = np.where(size <= threshold, 0, np.where(size > gamma * threshold, u, part))
     return (np.abs(best - codes) * np.sqrt(lengths)).max(axis=1) / np.linalg.norm(X, axis=1)
 
 
 @given(
-    st.floats(-3, 3), st.floats(0.6, 3), st.floats(0.05, 1), st.floats(2, 10), st.booleans()
+    st.floats(-3, 3), st.floats(0.1, 3), st.floats(0.05, 1), st.floats(1.1, 10), st.booleans()
 )  # fmt: skip
 def test_prox_is_the_minimiser(u, length, alpha, gamma, positive):
     grid = np.append(np.linspace(0 if positive else -4, 4, 4001), 0.0)
 
     def value(z):
-        return length / 2 * (z - u) ** 2 + penalty(z, alpha, gamma)
+        return length / 2 * (z - u) ** 2 + penalty(z, length, alpha, gamma)
 
     found = _prox.py_func(u, length, alpha, gamma, positive)
     assert value(found) <= value(grid).min() + 1e-9
@@ -88,6 +91,23 @@ def test_zero_samples_and_atoms(shift):
     assert result.dual_gap[3] == 0
 
 
-def test_atoms_too_short_for_the_penalty_are_refused(shift):
-    with pytest.raises(ValueError, match=r"gamma must exceed 1 / \(shortest atom\)\^2 = 4, got 3"):
-        mcp(shift.X_train, 0.5 * shift.dictionary, 0.1)
+def test_codes_scale_inversely_with_atoms(shift):
+    scales = np.geomspace(0.1, 10, len(shift.dictionary))
+    unit = mcp(shift.X_train, shift.dictionary, 0.1, tol=1e-10, max_iter=1000).codes
+    # alpha of an atom goes with its norm: equal penalties of its part of the reconstruction.
+    each = mcp(shift.X_train, 0.5 * shift.dictionary, 0.05, tol=1e-10, max_iter=1000).codes
+    np.testing.assert_allclose(0.5 * each, unit, atol=1e-8)
+    assert mcp(shift.X_train, scales[:, None] * shift.dictionary, 0.1).dual_gap.max() <= 1e-4
+
+
+def test_atoms_without_room_count_for_the_violation(shift, monkeypatch):
+    monkeypatch.setattr(importlib.import_module("skcode.solvers.mcp"), "_LARGEST_SET", 2)
+    result = mcp(shift.X_train[:20], shift.dictionary, 0.05, max_iter=5)
+    expected = violation(shift.X_train[:20], result.codes, shift.dictionary, 0.05, 3.0, True)
+    np.testing.assert_allclose(result.dual_gap, expected, atol=1e-9)
+    assert result.dual_gap.max() > 1e-4
+
+
+def test_a_gamma_that_is_not_above_1_is_refused(shift):
+    with pytest.raises(ValueError, match=r"gamma must be above 1, got 1"):
+        mcp(shift.X_train, shift.dictionary, 0.1, gamma=1)

@@ -1,0 +1,344 @@
+"""Who finds the dictionary behind samples, from how many of them, and how fast?
+
+Learns dictionaries of the paper's protocol ("Stop Probing, Start Coding", arXiv:2603.28744) and of harder ones with
+skcode, scikit-learn, SPAMS and an autoencoder, and judges them by the true dictionary and on samples that none has
+seen. Writes ``dictionary_recovery.json``, ``.csv`` and ``.png``.
+
+    python benchmarks/dictionary_recovery.py                              # n=1000 from 2,500 samples, the paper's
+    python benchmarks/dictionary_recovery.py --n-samples 1500 2000 2500 5000 10000 --seeds 0 1 2
+    python benchmarks/dictionary_recovery.py --n-components 5000 --n-samples 50000 --contestants skcode oracle
+    python benchmarks/dictionary_recovery.py --problems noise zipf sparsity signed wide --contestants skcode
+
+Times are also given in epochs of the published TopK autoencoder of the same width on the same samples, in torch where
+it is installed, measured before and after each fit; the paper trains 500. SPAMS (spams-bin) and torch are in the extra
+``peers``; what is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import itertools
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+from _dictionary import ALPHA, CONTESTANTS, PROBLEMS, ceiling, fewest_samples, seconds_of_an_epoch
+from _harness import Parser, fail, natural, output_directory, print_table, writable, write_results
+from sklearn.exceptions import ConvergenceWarning
+
+from skcode import FISTACoder
+from skcode.metrics import match_dictionaries, mcc_score
+
+OFFICIAL = {"padding": "noise", "selection": "variance", "random_state": 42}
+PUBLISHED_NAMES = {"alternating": "dl_fista", "sae": "sae_topk", "oracle": "oracle"}
+PUBLISHED_RECOVERY = {1000: 0.52, 5000: 0.0, 10_000: 0.0}  # of DL-FISTA from 2,500 samples, the same paper
+LEAST_USED = 50
+USES = 1, 5, 10, 15, 20, 30, 50, 100, 200, 10**9
+SHORTEST_BUDGET = 60.0
+LARGEST_ADJUSTED = 5000  # atoms for which the correction for chance is computed
+COLOURS = {"skcode": "#d55e00", "alternating": "#0072b2", "sklearn": "#009e73", "spams": "#cc79a7", "sae": "#56b4e9",
+           "oracle": "#222222"}  # fmt: skip
+LABELS = {name: contestant.label for name, contestant in CONTESTANTS.items()} | {"oracle": "the true dictionary"}
+NEEDS = {"spams": "spams"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    directory = output_directory(options.output)
+    if importlib.util.find_spec("matplotlib") is None:
+        fail('drawing needs matplotlib: python -m pip install ".[benchmarks]"')
+    paths = writable(directory, [f"dictionary_recovery.{ending}" for ending in ("json", "csv", "png")])
+    rows = []
+    with threadpoolctl.threadpool_limits(options.n_jobs), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warm_up(options)
+        for name in options.problems:
+            for n_components in options.n_components:
+                for n_samples in options.n_samples or [default_samples(name, n_components)]:
+                    found = [
+                        row for seed in options.seeds for row in race(name, n_components, n_samples, seed, options)
+                    ]
+                    show(found)
+                    rows += found
+    settings = {name: value for name, value in vars(options).items() if name != "output"}
+    write_results(*paths[:2], settings, rows)
+    draw(rows, paths[-1])
+    print("\nWritten: " + ", ".join(str(path) for path in paths))
+
+
+def parse(arguments):
+    names = [*CONTESTANTS, "oracle"]
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", default=["paper"], choices=PROBLEMS, metavar="PROBLEM",
+                        help="any of: " + " ".join(PROBLEMS) + " (default: paper)")  # fmt: skip
+    parser.add_argument("--contestants", nargs="+", default=names, choices=names, metavar="CONTESTANT",
+                        help="any of: " + " ".join(names))  # fmt: skip
+    parser.add_argument("--n-components", type=natural(2), nargs="+", default=[1000], metavar="N",
+                        help="true atoms (default: 1000)")  # fmt: skip
+    parser.add_argument("--n-samples", type=natural(20), nargs="+", default=None, metavar="N",
+                        help="samples to learn from (default: 2500; 20 per atom of harder problems)")  # fmt: skip
+    parser.add_argument("--n-active", type=natural(1), default=10, metavar="K",
+                        help="active concepts in a sample (default: 10)")  # fmt: skip
+    parser.add_argument("--seeds", type=natural(0, 2**31), nargs="+", default=[0], metavar="SEED", help="default: 0")
+    parser.add_argument("--budget", type=float, default=None, metavar="SECONDS",
+                        help="end of each fit; by default, skcode takes its time and the others get as long, at least "
+                        "a minute")  # fmt: skip
+    parser.add_argument("--n-jobs", type=natural(1), default=min(2, os.cpu_count() or 1), metavar="N",
+                        help="threads (default: one per core, at most 2)")  # fmt: skip
+    parser.add_argument("--output", default=".", metavar="DIR", help="where results are written (default: here)")
+    options = parser.parse_args(arguments)
+    if options.budget is not None and not options.budget > 0:
+        fail(f"--budget: must be above 0 seconds, got {options.budget:g}")
+    if options.n_active > min(options.n_components):
+        fail(f"--n-active {options.n_active}: must be at most the {min(options.n_components)} components")
+    options.contestants = [name for name in names if name in options.contestants]
+    for name in [name for name in options.contestants if name in NEEDS and not importlib.util.find_spec(NEEDS[name])]:
+        print(f"{name} is left out: {NEEDS[name]} is not installed", file=sys.stderr)
+        options.contestants.remove(name)
+    return options
+
+
+def default_samples(problem: str, n_components: int) -> int:
+    return 2500 if problem == "paper" else 20 * n_components
+
+
+def warm_up(options) -> None:
+    """Compile every kernel (or load it from the cache) before anything is timed."""
+    for name in dict.fromkeys("signed" if name == "signed" else "paper" for name in options.problems):
+        toy = PROBLEMS[name][1](0, 20, 3, 300)
+        for contestant in options.contestants:
+            if contestant in CONTESTANTS and (toy.positive or CONTESTANTS[contestant].signed):
+                CONTESTANTS[contestant].learn(toy, 0, options.n_jobs, 1.0)
+        FISTACoder(toy.dictionary, positive=toy.positive, debias=True, n_jobs=options.n_jobs).fit(toy.X).transform(
+            toy.X
+        )
+        seconds_of_an_epoch(toy, options.n_jobs)
+
+
+def race(name: str, n_components: int, n_samples: int, seed: int, options) -> list[dict]:
+    """Let every contestant learn from the same samples; return a row for each."""
+    problem = PROBLEMS[name][1](seed, n_components, options.n_active, n_samples)
+    uses = np.bincount(problem.codes.indices, minlength=n_components)
+    cosine, share = ceiling(problem.codes)
+    common = {
+        "problem": name, "n_components": n_components, "n_features": problem.X.shape[1], "n_samples": n_samples,
+        "seed": seed, "ceiling_cosine": cosine, "ceiling_recovered": share,
+        "fewest_samples": fewest_samples(n_components, problem.X.shape[1], options.n_active),
+    }  # fmt: skip
+    rows, longest = [], SHORTEST_BUDGET
+    before = seconds_of_an_epoch(problem, options.n_jobs)
+    for contestant in options.contestants:
+        if contestant == "oracle":
+            kept = [(0.0, problem.dictionary)]
+        elif not (problem.positive or CONTESTANTS[contestant].signed):
+            continue
+        else:
+            budget = options.budget or (np.inf if contestant == "skcode" else longest)
+            print(f"{name}, n={n_components}, {n_samples} samples, seed {seed}: {LABELS[contestant]}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            kept = CONTESTANTS[contestant].learn(problem, seed, options.n_jobs, budget)
+        seconds = kept[-1][0]
+        if contestant == "skcode":
+            longest = max(longest, seconds)
+        row = common | {"contestant": contestant, "seconds": seconds}
+        if seconds:
+            after = seconds_of_an_epoch(problem, options.n_jobs)
+            row |= {"epoch_seconds": (before + after) / 2, "epochs": 2 * seconds / (before + after)}
+            before = after
+        rows.append(row | judge(problem, kept, uses, options.n_jobs))
+    return rows
+
+
+def judge(problem, kept, uses, n_jobs) -> dict:
+    """Return how near a dictionary is to the true one, and what its codes are worth on new samples."""
+    components = kept[-1][1]
+    cosines = true_cosines(problem, components)
+    often = uses >= LEAST_USED
+    coder = FISTACoder(components, alpha=ALPHA, positive=problem.positive, sparse_output=True, n_jobs=n_jobs)
+    codes = coder.fit(problem.X_test).transform(problem.X_test)
+    residual = problem.X_test - codes @ coder.components_
+    row = {
+        "recovered": float((cosines > 0.9).mean()),
+        "recovered_often_used": float((cosines[often] > 0.9).mean()) if often.any() else None,
+        "often_used": int(often.sum()),
+        "mean_cosine": float(cosines.mean()),
+        "zero_atoms": int((~components.any(axis=1)).sum()),
+        "objective": float(0.5 * (residual**2).sum(axis=1).mean() + ALPHA * np.abs(codes).sum() / len(residual)),
+        "mean_l0": codes.nnz / len(residual),
+        "trajectory": [[seconds, float((true_cosines(problem, part) > 0.9).mean())] for seconds, part in thin(kept)],
+        "by_uses": [
+            [low, high, int(some.sum()), float((cosines[some] > 0.9).mean())]
+            for low, high in itertools.pairwise(USES)
+            if (some := (uses >= low) & (uses < high)).any()
+        ],
+    }
+    if problem.X_ood is not None:
+        found = coder.transform(problem.X_ood)
+        row["mcc_ood"] = mcc_score(problem.codes_ood, found, **OFFICIAL)
+        if len(problem.dictionary) <= LARGEST_ADJUSTED:
+            row["mcc_ood_adjusted"] = mcc_score(problem.codes_ood, found, adjusted=True)
+    return row
+
+
+def true_cosines(problem, components) -> np.ndarray:
+    """Return the cosine of each true atom with the learned one that it is matched with."""
+    match = match_dictionaries(problem.dictionary, components, n_draws=0)
+    cosines = np.zeros(len(problem.dictionary))
+    cosines[match.pairs[:, 0]] = match.cosines
+    return cosines
+
+
+def thin(kept: list, most: int = 12) -> list:
+    """Return at most so many of the dictionaries kept, evenly spaced and the last among them: matching takes time."""
+    places = np.unique(np.linspace(0, len(kept) - 1, most).round().astype(int))
+    return [kept[place] for place in places]
+
+
+def published_mcc(row: dict) -> float | None:
+    name, sizes = PUBLISHED_NAMES.get(row["contestant"]), (row["n_components"], 10, 2 * row["n_samples"])
+    if row["problem"] != "paper" or name is None:
+        return None
+    with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
+        for found in csv.DictReader(file):
+            if (found["method"], found["metric"]) == (name, "mcc_ood") and sizes == tuple(
+                int(found[key]) for key in ("n_components", "n_active", "n_samples")
+            ):
+                return float(found["mean"])
+    return None
+
+
+def show(rows: list[dict]) -> None:
+    """Print the table of one problem, means over seeds."""
+    first = rows[0]
+    n_seeds = len({row["seed"] for row in rows})
+    paper = first["problem"] == "paper"
+    title = (
+        f"{PROBLEMS[first['problem']][0]}: {first['n_components']} atoms in {first['n_features']} dimensions from "
+        f"{first['n_samples']} samples" + (f", mean ± std of {n_seeds} seeds" if n_seeds > 1 else "")
+    )
+    columns = {"recovered": ("recovered", 3), f"of {LEAST_USED}+ uses": ("recovered_often_used", 3)}
+    columns |= {"cosine": ("mean_cosine", 3)}
+    if paper:
+        columns |= {"MCC-OOD": ("mcc_ood", 3), "adjusted": ("mcc_ood_adjusted", 3)}
+    columns |= {"objective": ("objective", 3), "L0": ("mean_l0", 1), "zero": ("zero_atoms", 0)}
+    columns |= {"seconds": ("seconds", 1), "epochs": ("epochs", 0)}
+
+    def cell(contestant, key, digits):
+        part = [row for row in rows if row["contestant"] == contestant]
+        values = np.array([row[key] for row in part if row.get(key) is not None])
+        if not len(values):
+            return "-"
+        text = f"{values.mean():.{digits}f}" + (f" ± {values.std():.{digits}f}" if n_seeds > 1 else "")
+        published = published_mcc(part[0]) if key == "mcc_ood" else None
+        return text + (f" ({published:.3f})" if published is not None else "")
+
+    unit = "torch's" if importlib.util.find_spec("torch") else "ours, for want of torch"
+    notes = [
+        "recovered: share of true atoms matched with a cosine above 0.9; then of those that as many samples use.",
+        f"objective, L0: of exact codes, alpha={ALPHA:g}, on {'held-out' if paper else 'other'} samples.",
+        *(["MCC-OOD: published variant, in brackets the published mean; adjusted: plain, corrected for chance."]
+          if paper else []),
+        f"epochs: seconds in epochs of the published TopK autoencoder, {unit}; one takes "
+        f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.2f} s.",
+        f"Equations for all unknowns from {first['fewest_samples']} samples; from the true codes, least squares gives "
+        f"a mean cosine of {first['ceiling_cosine']:.3f} and recovers {first['ceiling_recovered']:.3f}.",
+    ]  # fmt: skip
+    names = list(dict.fromkeys(row["contestant"] for row in rows))
+    body = [[LABELS[name], *(cell(name, *column) for column in columns.values())] for name in names]
+    print_table(title, ["", *columns], body, notes)
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Draw recovery against time, against samples and against uses, as far as there is something to see."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    paper = [row for row in rows if row["problem"] == "paper"]
+    other = [row for row in rows if row["problem"] != "paper"]
+    largest = {row["n_components"]: row["n_samples"] for row in sorted(paper, key=lambda row: row["n_samples"])}
+    panels = [(_time_panel, [row for row in paper if (row["n_components"], row["n_samples"]) == size])
+              for size in largest.items()]  # fmt: skip
+    if paper:
+        panels.append((_samples_panel, paper))
+    if other:
+        panels.append((_uses_panel, other))
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.4 * len(panels), 4), squeeze=False, layout="constrained")
+    for axis, (panel, part) in zip(axes[0], panels, strict=True):
+        panel(axis, part)
+        axis.set(ylim=(-0.03, 1.03), ylabel="share of true atoms recovered")
+        axis.grid(color="#ececec")
+        axis.set_axisbelow(True)
+        axis.minorticks_off()
+        axis.tick_params(length=0)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.spines["bottom"].set_color("#b5b5b5")
+    figure.savefig(path, dpi=160)
+    plt.close(figure)
+
+
+def _time_panel(axis, rows):
+    for row in rows:
+        if row["contestant"] != "oracle":
+            colour, unit = COLOURS[row["contestant"]], row["epoch_seconds"]
+            times, shares = np.array(row["trajectory"]).T
+            axis.plot(times / unit, shares, color=colour, lw=1.2, alpha=0.8)
+            label = LABELS[row["contestant"]] if row["seed"] == rows[0]["seed"] else None
+            axis.plot(times[-1] / unit, shares[-1], "o", ms=6, color=colour, label=label)
+    axis.set(xscale="log", xlabel="time of learning, in epochs of the published autoencoder")
+    axis.set_title(f"{rows[0]['n_components']} atoms from {rows[0]['n_samples']} samples", fontsize=11, loc="left")
+    axis.legend(frameon=False, fontsize=8.5)
+
+
+def _samples_panel(axis, rows):
+    means = {}
+    for row in rows:
+        key = row["contestant"], row["n_components"]
+        means.setdefault(key, {}).setdefault(row["n_samples"], []).append(row["recovered"])
+    for (contestant, n), by_size in means.items():
+        if contestant != "oracle":
+            sizes = sorted(by_size)
+            axis.plot([size / n for size in sizes], [np.mean(by_size[size]) for size in sizes], "o-", ms=5, lw=1.2,
+                      color=COLOURS[contestant], label=f"{LABELS[contestant]}, n={n}",
+                      alpha=0.5 + 0.5 * (n == rows[0]["n_components"]))  # fmt: skip
+    for n in sorted({row["n_components"] for row in rows}):
+        part = next(row for row in rows if row["n_components"] == n)
+        axis.axvline(part["fewest_samples"] / n, color="#222222", lw=1, ls="--")
+        if n in PUBLISHED_RECOVERY:
+            axis.plot(2500 / n, PUBLISHED_RECOVERY[n], "x", ms=8, mew=2, color=COLOURS["alternating"])
+            axis.annotate(f"published, n={n}", (2500 / n, PUBLISHED_RECOVERY[n]), xytext=(7, 3),
+                          textcoords="offset points", fontsize=8.5)  # fmt: skip
+    axis.set(xscale="log", xlabel="training samples for each atom; dashed: fewer equations than unknowns to its left")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_title("Recovery against samples", fontsize=11, loc="left")
+    axis.legend(frameon=False, fontsize=8)
+
+
+def _uses_panel(axis, rows):
+    markers = dict(zip([name for name in PROBLEMS if name != "paper"], "osD^v", strict=True))
+    seen = set()
+    for row in rows:
+        key = row["contestant"], row["problem"]
+        label = None if key in seen else f"{LABELS[row['contestant']]}: {PROBLEMS[row['problem']][0]}"
+        seen.add(key)
+        middles = [np.sqrt(low * min(high, 2 * low)) for low, high, _, _ in row["by_uses"]]
+        axis.plot(middles, [share for *_, share in row["by_uses"]], marker=markers[row["problem"]], ms=5, lw=1.2,
+                  color=COLOURS[row["contestant"]], alpha=0.7, label=label)  # fmt: skip
+    axis.axvline(LEAST_USED, color="#222222", lw=1, ls="--")
+    axis.set(xscale="log", xlabel="samples that use the atom")
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_title("Recovery against uses", fontsize=11, loc="left")
+    axis.legend(frameon=False, fontsize=8)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
