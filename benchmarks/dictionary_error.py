@@ -92,9 +92,12 @@ def learn(name: str, problem, seed: int, n_jobs: int) -> tuple[np.ndarray, float
     """Return a dictionary and the seconds it took."""
     n_components, alpha, X = problem.n_components, problem.alpha, problem.X_train
     if name == "sklearn":
+        # Its own start has no more atoms than features.
+        start = np.random.RandomState(seed).standard_normal((n_components, X.shape[1])).astype(X.dtype)
+        start /= np.linalg.norm(start, axis=1, keepdims=True)
         learner = MiniBatchDictionaryLearning(
             n_components, alpha=alpha, max_iter=SWEEPS, fit_algorithm="cd", transform_algorithm="lasso_cd",
-            positive_code=True, random_state=seed,
+            positive_code=True, dict_init=start, tol=0, max_no_improvement=None, random_state=seed,
         )  # fmt: skip
     else:
         settings = {"method": "alternating", "max_epochs": SWEEPS} if name == "alternating" else {}
@@ -108,10 +111,11 @@ def learn(name: str, problem, seed: int, n_jobs: int) -> tuple[np.ndarray, float
 def exact_codes(components: np.ndarray, X: np.ndarray, l0: int, penalty: str, bias=None) -> np.ndarray:
     """Return refitted codes of samples; the refit takes some away, so that the penalty is found in two goes."""
     wanted = float(l0)
-    for _ in range(2):
+    for last in (False, True):
         coder = FISTACoder(components, target_l0=wanted, penalty=penalty, debias=True, offset=bias).fit(X)
         codes = coder.transform(X)
-        wanted *= l0 * len(codes) / np.count_nonzero(codes)
+        if not last:
+            wanted *= l0 * len(codes) / np.count_nonzero(codes)
     return codes
 
 

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.metadata
 import importlib.util
 import itertools
 import os
+import resource
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +44,13 @@ LEAST_USED = 50
 USES = 1, 5, 10, 15, 20, 30, 50, 100, 200, 10**9
 SHORTEST_BUDGET = 60.0
 LARGEST_ADJUSTED = 5000  # atoms for which the correction for chance is computed
-COLOURS = {"skcode": "#d55e00", "alternating": "#0072b2", "sklearn": "#009e73", "spams": "#cc79a7", "sae": "#56b4e9",
-           "oracle": "#222222"}  # fmt: skip
+COLOURS = {
+    "skcode": "#d55e00", "stream": "#e69f00", "alternating": "#0072b2", "sklearn": "#009e73", "spams": "#cc79a7",
+    "sae": "#56b4e9", "oracle": "#222222",
+}  # fmt: skip
 LABELS = {name: contestant.label for name, contestant in CONTESTANTS.items()} | {"oracle": "the true dictionary"}
 NEEDS = {"spams": "spams"}
+PEERS = ("spams-bin", "torch")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,7 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
                     show(found)
                     rows += found
     settings = {name: value for name, value in vars(options).items() if name != "output"}
-    write_results(*paths[:2], settings, rows)
+    peers = {each.name: each.version for each in importlib.metadata.distributions() if each.name in PEERS}
+    write_results(*paths[:2], settings | {"peers": peers}, rows)
     draw(rows, paths[-1])
     print("\nWritten: " + ", ".join(str(path) for path in paths))
 
@@ -113,7 +120,7 @@ def warm_up(options) -> None:
         toy = PROBLEMS[name][1](0, 20, 3, 300)
         for contestant in options.contestants:
             if contestant in CONTESTANTS and (toy.positive or CONTESTANTS[contestant].signed):
-                CONTESTANTS[contestant].learn(toy, 0, options.n_jobs, 1.0)
+                CONTESTANTS[contestant].learn(toy, 0, options.n_jobs, 0.2)
         FISTACoder(toy.dictionary, positive=toy.positive, debias=True, n_jobs=options.n_jobs).fit(toy.X).transform(
             toy.X
         )
@@ -125,33 +132,40 @@ def race(name: str, n_components: int, n_samples: int, seed: int, options) -> li
     problem = PROBLEMS[name][1](seed, n_components, options.n_active, n_samples)
     uses = np.bincount(problem.codes.indices, minlength=n_components)
     cosine, share = ceiling(problem.codes)
+    n_features = problem.X.shape[1]
     common = {
-        "problem": name, "n_components": n_components, "n_features": problem.X.shape[1], "n_samples": n_samples,
-        "seed": seed, "ceiling_cosine": cosine, "ceiling_recovered": share,
-        "fewest_samples": fewest_samples(n_components, problem.X.shape[1], options.n_active),
+        "problem": name, "n_components": n_components, "n_features": n_features, "n_active": options.n_active,
+        "n_samples": n_samples, "seed": seed, "ceiling_cosine": cosine, "ceiling_recovered": share,
+        "fewest_samples": fewest_samples(n_components, n_features, options.n_active),
     }  # fmt: skip
     rows, longest = [], SHORTEST_BUDGET
     before = seconds_of_an_epoch(problem, options.n_jobs)
     for contestant in options.contestants:
         if contestant == "oracle":
-            kept = [(0.0, problem.dictionary)]
+            kept, passes = [(0.0, problem.dictionary)], None
         elif not (problem.positive or CONTESTANTS[contestant].signed):
             continue
         else:
             budget = options.budget or (np.inf if contestant == "skcode" else longest)
             print(f"{name}, n={n_components}, {n_samples} samples, seed {seed}: {LABELS[contestant]}",
                   file=sys.stderr, flush=True)  # fmt: skip
-            kept = CONTESTANTS[contestant].learn(problem, seed, options.n_jobs, budget)
+            kept, passes = CONTESTANTS[contestant].learn(problem, seed, options.n_jobs, budget)
         seconds = kept[-1][0]
         if contestant == "skcode":
             longest = max(longest, seconds)
-        row = common | {"contestant": contestant, "seconds": seconds}
+        row = common | {"contestant": contestant, "seconds": seconds, "passes": passes, "peak_mb": peak_megabytes()}
         if seconds:
             after = seconds_of_an_epoch(problem, options.n_jobs)
             row |= {"epoch_seconds": (before + after) / 2, "epochs": 2 * seconds / (before + after)}
             before = after
         rows.append(row | judge(problem, kept, uses, options.n_jobs))
     return rows
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has taken so far: of a row, if no earlier one took more."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def judge(problem, kept, uses, n_jobs) -> dict:
@@ -172,7 +186,7 @@ def judge(problem, kept, uses, n_jobs) -> dict:
         "mean_l0": codes.nnz / len(residual),
         "trajectory": [[seconds, share_near(problem, part)] for seconds, part in thin(kept)],
         "by_uses": [
-            [low, high, int(some.sum()), float((cosines[some] > 0.9).mean())]
+            [float(uses[some].mean()), int(some.sum()), float((cosines[some] > 0.9).mean())]
             for low, high in itertools.pairwise(USES)
             if (some := (uses >= low) & (uses < high)).any()
         ],
@@ -205,7 +219,9 @@ def thin(kept: list, most: int = 40) -> list:
 
 
 def published_mcc(row: dict) -> float | None:
-    name, sizes = PUBLISHED_NAMES.get(row["contestant"]), (row["n_components"], 10, 2 * row["n_samples"])
+    name, sizes = PUBLISHED_NAMES.get(row["contestant"]), (
+        row["n_components"], row["n_active"], 2 * row["n_samples"],
+    )  # fmt: skip
     if row["problem"] != "paper" or name is None:
         return None
     with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
@@ -231,7 +247,7 @@ def show(rows: list[dict]) -> None:
     if paper:
         columns |= {"MCC-OOD": ("mcc_ood", 3), "adjusted": ("mcc_ood_adjusted", 3)}
     columns |= {"objective": ("objective", 3), "L0": ("mean_l0", 1), "zero": ("zero_atoms", 0)}
-    columns |= {"seconds": ("seconds", 1), "epochs": ("epochs", 0)}
+    columns |= {"passes": ("passes", 0), "seconds": ("seconds", 1), "epochs": ("epochs", 0)}
 
     def cell(contestant, key, digits):
         part = [row for row in rows if row["contestant"] == contestant]
@@ -245,8 +261,9 @@ def show(rows: list[dict]) -> None:
     unit = "torch's" if importlib.util.find_spec("torch") else "ours, for want of torch"
     notes = [
         "recovered: share of true atoms matched with a cosine above 0.9; then of those that as many samples use.",
-        f"objective, L0: of exact codes, alpha={ALPHA:g}, on {'held-out' if paper else 'other'} samples.",
-        *(["MCC-OOD: published variant, in brackets the published mean; adjusted: plain, corrected for chance."]
+        f"objective, L0: of exact codes, alpha={ALPHA:g}, on samples that none has seen, without noise.",
+        *(["MCC-OOD: published variant, in brackets the published mean, of 500 epochs or at most 1000 rounds.",
+          "adjusted: plain MCC out of distribution, corrected for chance."]
           if paper else []),
         f"epochs: seconds in epochs of the published TopK autoencoder, {unit}; one takes "
         f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.2f} s.",
@@ -271,13 +288,13 @@ def draw(rows: list[dict], path: Path) -> None:
     panels = [(_time_panel, [row for row in paper if (row["n_components"], row["n_samples"]) == size])
               for size in largest.items()]  # fmt: skip
     if paper:
-        panels.append((_samples_panel, paper))
+        panels += [(partial(_samples_panel, key=key), paper) for key in ("recovered", "mcc_ood")]
     if other:
         panels.append((_uses_panel, other))
     figure, axes = plt.subplots(1, len(panels), figsize=(5.4 * len(panels), 4), squeeze=False, layout="constrained")
     for axis, (panel, part) in zip(axes[0], panels, strict=True):
         panel(axis, part)
-        axis.set(ylim=(-0.03, 1.03), ylabel="share of true atoms recovered")
+        axis.set(ylim=(-0.03, 1.03))
         axis.grid(color="#ececec")
         axis.set_axisbelow(True)
         axis.minorticks_off()
@@ -296,33 +313,54 @@ def _time_panel(axis, rows):
             axis.plot(times / unit, shares, color=colour, lw=1.2, alpha=0.8)
             label = LABELS[row["contestant"]] if row["seed"] == rows[0]["seed"] else None
             axis.plot(times[-1] / unit, shares[-1], "o", ms=6, color=colour, label=label)
-    axis.set(xscale="log", xlabel="time of learning, in epochs of the published autoencoder")
+    axis.set(xscale="log", xlabel="time of learning, in epochs of the published autoencoder",
+             ylabel="share of true atoms with a cosine above 0.9")  # fmt: skip
     axis.set_title(f"{rows[0]['n_components']} atoms from {rows[0]['n_samples']} samples", fontsize=11, loc="left")
     axis.legend(frameon=False, fontsize=8.5)
 
 
-def _samples_panel(axis, rows):
-    means = {}
-    for row in rows:
-        key = row["contestant"], row["n_components"]
-        means.setdefault(key, {}).setdefault(row["n_samples"], []).append(row["recovered"])
-    for (contestant, n), by_size in means.items():
-        if contestant != "oracle":
-            sizes = sorted(by_size)
-            axis.plot([size / n for size in sizes], [np.mean(by_size[size]) for size in sizes], "o-", ms=5, lw=1.2,
-                      color=COLOURS[contestant], label=f"{LABELS[contestant]}, n={n}",
-                      alpha=0.5 + 0.5 * (n == rows[0]["n_components"]))  # fmt: skip
-    for n in sorted({row["n_components"] for row in rows}):
-        part = next(row for row in rows if row["n_components"] == n)
-        axis.axvline(part["fewest_samples"] / n, color="#222222", lw=1, ls="--")
-        if n in PUBLISHED_RECOVERY:
-            axis.plot(2500 / n, PUBLISHED_RECOVERY[n], "x", ms=8, mew=2, color=COLOURS["alternating"])
-            axis.annotate(f"published, n={n}", (2500 / n, PUBLISHED_RECOVERY[n]), xytext=(7, 3),
+def _samples_panel(axis, rows, key):
+    published = {
+        n: _published_points(n, rows[0]["n_active"], key) for n in dict.fromkeys(r["n_components"] for r in rows)
+    }
+    for n in published:
+        part = [row for row in rows if row["n_components"] == n]
+        fade = 1.0 if n == rows[0]["n_components"] else 0.5
+        for contestant in dict.fromkeys(row["contestant"] for row in part):
+            if contestant == "oracle" and key == "recovered":
+                continue
+            sizes, values = _means(part, contestant, key)
+            axis.plot(sizes / n, values, "o-", ms=5, lw=1.2, color=COLOURS[contestant], alpha=fade,
+                      label=f"{LABELS[contestant]}, n={n}")  # fmt: skip
+        if key == "recovered":
+            sizes, values = _means(part, part[0]["contestant"], "ceiling_recovered")
+            axis.plot(sizes / n, values, "--", lw=1, color="#222222", alpha=fade)
+        axis.axvline(part[0]["fewest_samples"] / n, color="#222222", lw=1, ls=":", alpha=fade)
+        if published[n] is not None:
+            axis.plot(2500 / n, published[n], "x", ms=8, mew=2, color=COLOURS["alternating"])
+            axis.annotate(f"DL-FISTA published, n={n}", (2500 / n, published[n]), xytext=(7, 3),
                           textcoords="offset points", fontsize=8.5)  # fmt: skip
-    axis.set(xscale="log", xlabel="training samples for each atom; dashed: fewer equations than unknowns to its left")
+    axis.set(xscale="log", xlabel="training samples for each atom; dotted: as many equations as unknowns")
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_title("Recovery against samples", fontsize=11, loc="left")
+    what = "Recovery" if key == "recovered" else "MCC out of distribution"
+    more = "; dashed: from the true codes" if key == "recovered" else ""
+    axis.set_title(f"{what} against samples{more}", fontsize=11, loc="left")
     axis.legend(frameon=False, fontsize=8)
+
+
+def _means(rows, contestant, key):
+    by_size = {}
+    for row in rows:
+        if row["contestant"] == contestant and row.get(key) is not None:
+            by_size.setdefault(row["n_samples"], []).append(row[key])
+    return np.array(sorted(by_size)), np.array([np.mean(by_size[size]) for size in sorted(by_size)])
+
+
+def _published_points(n_components, n_active, key):
+    if key == "mcc_ood":
+        row = {"problem": "paper", "contestant": "alternating", "n_samples": 2500}
+        return published_mcc(row | {"n_components": n_components, "n_active": n_active})
+    return PUBLISHED_RECOVERY.get(n_components) if n_active == 10 else None
 
 
 def _uses_panel(axis, rows):
@@ -332,8 +370,8 @@ def _uses_panel(axis, rows):
         key = row["contestant"], row["problem"]
         label = None if key in seen else f"{LABELS[row['contestant']]}: {PROBLEMS[row['problem']][0]}"
         seen.add(key)
-        middles = [np.sqrt(low * min(high, 2 * low)) for low, high, _, _ in row["by_uses"]]
-        axis.plot(middles, [share for *_, share in row["by_uses"]], marker=markers[row["problem"]], ms=5, lw=1.2,
+        means, _, shares = zip(*row["by_uses"], strict=True)
+        axis.plot(means, shares, marker=markers[row["problem"]], ms=5, lw=1.2,
                   color=COLOURS[row["contestant"]], alpha=0.7, label=label)  # fmt: skip
     axis.axvline(LEAST_USED, color="#222222", lw=1, ls="--")
     axis.set(xscale="log", xlabel="samples that use the atom")

@@ -204,7 +204,8 @@ class CertifiedCoder(BaseCoder):
         )
         return result._replace(codes=codes)
 
-    def _solve(self, X):
+    def _solve(self, X, sparse_output=None):
+        self._check_solver()
         options = self._inference_options()
         if self.penalty == "mcp":
             options.pop("restart")
@@ -214,14 +215,17 @@ class CertifiedCoder(BaseCoder):
             self.alpha_,
             positive=self.positive,
             offset=self._offset(X),
-            sparse_output=self.sparse_output,
+            sparse_output=self.sparse_output if sparse_output is None else sparse_output,
             n_jobs=self.n_jobs,
             **options,
         )
 
-    def _check_training_samples(self, X):
+    def _check_solver(self):
         if self.penalty == "mcp" and self.solver != "working_set":
             raise ValueError(f"penalty='mcp' has a solver of its own: leave solver='working_set', got {self.solver!r}.")
+
+    def _check_training_samples(self, X):
+        self._check_solver()
         return super()._check_training_samples(X)
 
     def _set_components(self, components):

@@ -18,7 +18,9 @@ ESTIMATORS = [
     FISTACoder(),
     FISTACoder(positive=False, sparse_output=True, offset="mean"),
     OracleCoder(),
+    FISTACoder(penalty="mcp"),
     DictionaryLearner(max_epochs=3),
+    DictionaryLearner(max_epochs=3, positive=False, penalty="mcp", offset="mean"),
     DictionaryLearner(method="alternating", max_epochs=12),
     *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
 ]

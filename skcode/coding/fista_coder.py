@@ -54,9 +54,9 @@ class FISTACoder(CertifiedCoder):
     max_iter : int, default=10000
         Most iterations per sample; those of the working set are rounds, of which most samples need two or three.
     tol : float, default=1e-4
-        Bound on the relative duality gap of every sample. With 0, the textbook solvers make exactly ``max_iter``
-        iterations, the working set goes on until samples are at rest, and nothing is warned of: ``solver="fista",
-        max_iter=100, tol=0, restart=False`` is the paper's setting [1]_.
+        Bound on the relative duality gap of every sample (on the violation with ``penalty="mcp"``). With 0, the
+        textbook solvers make exactly ``max_iter`` iterations, the others go on until samples are at rest, and nothing
+        is warned of: ``solver="fista", max_iter=100, tol=0, restart=False`` is the paper's setting [1]_.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional

@@ -12,6 +12,7 @@ from numba import njit
 
 _FUSED = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 _NEGLIGIBLE = 1e-6  # of an atom's own energy; statistics that have faded to less are dropped
+_FADED = 1e-12  # of the largest squared codes; an atom with less stays as it is
 _ROWS_AT_ONCE = 1024
 _EXPLAINERS = 3  # atoms that may explain another
 _REDUNDANT = 0.2  # an atom is redundant when others explain it that share of the way from chance to all of it
@@ -39,6 +40,11 @@ class Statistics:
         """Add samples and their codes."""
         self.n_samples += len(X)
         _add(codes.indptr, codes.indices, codes.data, X, self.A, self.B)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.n_samples = 0.0
+        self.A[:], self.B[:] = 0, 0
 
     def forget(self, atoms: np.ndarray) -> None:
         """Clear what is known of some atoms, given by their numbers."""
@@ -70,7 +76,7 @@ def _add(indptr, indices, data, X, A, B):
 def update_atoms(components: np.ndarray, statistics: Statistics, n_sweeps: int = 1) -> None:
     """Minimise the quadratic over each atom in turn, given the others, and scale it to norm 1; in place.
 
-    All atoms at once would diverge. An atom that no sample used stays.
+    All atoms at once would diverge. An atom that no sample used, or that has all but faded, stays.
     """
     _update_atoms(components, statistics.A, statistics.B, n_sweeps)
 
@@ -79,11 +85,14 @@ def update_atoms(components: np.ndarray, statistics: Statistics, n_sweeps: int =
 def _update_atoms(components, A, B, n_sweeps):
     n_components, n_features = components.shape
     zero = components.dtype.type(0)
+    largest = zero
+    for j in range(n_components):
+        largest = max(largest, A[j, j])
     others, atom = np.empty(n_components, np.intp), np.empty(n_features, components.dtype)
     for _ in range(n_sweeps):
         for j in range(n_components):
             own = A[j, j]
-            if own <= 0:
+            if own <= largest * components.dtype.type(_FADED):
                 continue
             count = 0
             for k in range(n_components):
@@ -108,10 +117,10 @@ def _update_atoms(components, A, B, n_sweeps):
                 for k in range(n_features):
                     atom[k] -= a0 * components[j0, k]
                 p += 1
-            norm = zero
+            norm = 0.0  # in float64: the square of what is small or large need not be a float32
             for k in range(n_features):
-                norm += atom[k] * atom[k]
-            if norm > zero:
+                norm += np.float64(atom[k]) * np.float64(atom[k])
+            if norm > 0.0:
                 scale = 1 / np.sqrt(norm)
                 for k in range(n_features):
                     components[j, k] = atom[k] * scale
@@ -183,21 +192,21 @@ def _pursue(rows, components, usable, positive):
     return share, explainers
 
 
-def directions_of(residuals: np.ndarray, n_directions: int) -> tuple[np.ndarray, np.ndarray]:
+def directions_of(residuals: np.ndarray, n_directions: int, *, positive: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return unit vectors that many large residuals share, and how much of their squares each explains.
 
-    Fewer, if nothing is left. Each starts at the largest residual, becomes the mean of those near it, a few times, and
-    is taken out of them.
+    Fewer, if nothing is left. Each starts at the largest residual, becomes the mean of those near it (or near its
+    opposite, unless ``positive``), a few times, and is taken out of them.
     """
     rest = residuals.copy()
     energy = np.einsum("ij,ij->i", rest, rest)
     directions, explained = [], []
     for _ in range(n_directions):
         largest = int(energy.argmax())
-        direction = _direction_near(rest, largest)
+        direction = _direction_near(rest, largest, positive)
         if direction is None:
             break
-        near, weight = _near(rest, direction)
+        near, weight = _near(rest, direction, positive)
         rest[near] -= np.outer(weight, direction)
         energy[near] = np.einsum("ij,ij->i", rest[near], rest[near])
         energy[largest] = 0  # not twice, whatever it was moved to
@@ -206,7 +215,7 @@ def directions_of(residuals: np.ndarray, n_directions: int) -> tuple[np.ndarray,
     return np.array(directions, residuals.dtype).reshape(-1, residuals.shape[1]), np.array(explained)
 
 
-def _direction_near(rest, row):
+def _direction_near(rest, row, positive):
     """Return the unit vector that residuals near one of them share, or None if nothing is left of that one."""
     mean = rest[row]
     for _ in range(1 + _DIRECTION_STEPS):
@@ -214,12 +223,13 @@ def _direction_near(rest, row):
         if not length > 0:
             return None
         direction = mean / length
-        near, weight = _near(rest, direction)
-        mean = (weight / weight.max(initial=0.0)) @ rest[near] if len(near) else direction
+        near, weight = _near(rest, direction, positive)
+        mean = (weight / np.abs(weight).max()) @ rest[near] if len(near) else direction
     return direction
 
 
-def _near(rest, direction):
+def _near(rest, direction, positive):
     correlation = rest @ direction
-    near = np.flatnonzero(correlation > _NEAR_DIRECTION * correlation.max())
+    size = correlation if positive else np.abs(correlation)
+    near = np.flatnonzero(size > _NEAR_DIRECTION * size.max())
     return near, correlation[near]

@@ -35,16 +35,16 @@ _ALTERNATIONS = 1000  # the published number of passes
 _ROWS_AT_ONCE = 8192
 _SHARE_OF_BATCH = 1 / 10  # of the samples, or as many as there are atoms
 _SMALLEST_BATCH = 64
-_RESERVE = 10  # samples per atom that a stream leaves for its finish, and that the finish of a fit uses at most,
+_RESERVE = 10, 10_000  # samples per atom, or in all, that a stream leaves for its finish, and a fit uses in its own,
 _RESERVE_BYTES = 1 << 28  # up to that size
-_FEWEST_EPOCHS = 8
+_FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
 # alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
 _AUTO_ALPHA = 0.055
 
 
 def _learns_online(learner):
     if learner.method != "online":
-        raise AttributeError(f"partial_fit needs method='online', got method={learner.method!r}.")
+        raise AttributeError(f"learning from a stream needs method='online', got method={learner.method!r}.")
     return True
 
 
@@ -80,9 +80,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     batch_size : int, optional
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
-        Passes over the training samples: of ``"online"`` before its finish, by default as many as make 100 samples per
-        atom (150 where there are 2.5 distinct ones, 200 where there are 2, at most 500), at least 8; of
-        ``"alternating"`` at most, by default 1000.
+        Passes over the training samples: of ``"online"`` before its finish, by default as many as make 80 samples per
+        atom (120 where there are 2.5 distinct ones, 160 where there are 2), between 8 and 500; of ``"alternating"`` at
+        most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
     validation_fraction : float, optional
@@ -99,7 +99,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     coding_max_iter : int, default=10000
         Most iterations per sample in `transform`.
     coding_tol : float, default=1e-4
-        Bound on the relative duality gap of every sample in `transform`.
+        Bound on the relative duality gap of every sample in `transform`, or on the violation with ``penalty="mcp"``.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional
@@ -114,7 +114,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     components_ : ndarray of shape (n_components, n_features)
         Learned atoms, unit norm, zero where ``unused_atoms_``; read-only.
     offset_, mean_ : ndarray of shape (n_features,)
-        What is subtracted before coding, and the mean of the training data.
+        What is subtracted before coding, and the mean of the training data; of a stream, of all blocks so far.
     alpha_ : float
         The penalty in use.
     n_iter_ : int
@@ -126,7 +126,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ``"alternating"``; and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream,
         ``unexplained`` is an error on samples not seen before.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
-        Which atoms no training sample uses, or others make redundant.
+        Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
+        of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
+        finish; before it, none.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -216,6 +218,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
         """Learn the dictionary.
 
+        With ``"online"``, the finish is made on all samples, or on a random choice of ten for each atom and at least
+        10,000. An interrupt (Ctrl-C) ends learning with a warning, and keeps the dictionary of the moment.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -231,12 +236,13 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         Raises
         ------
         ValueError
-            If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``.
+            If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``, ``validation_fraction`` leaves
+            too few samples, or ``solver`` is not for the penalty.
 
         Warns
         -----
         ConvergenceWarning
-            If ``alpha`` is so large that no sample uses any atom.
+            If ``alpha`` is so large that no sample uses any atom, or learning was interrupted.
         """
         X = self._check_training_samples(X)
         self._forget_stream()
@@ -247,10 +253,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         components = self._initial_dictionary(X)
         learn = self._alternate if self.method == "alternating" else self._learn_online
         n_passes, passes = learn(X, components, rng)
-        self.history_, self.n_iter_ = {}, 0
+        self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
         context = self._init_callback_context(max_subtasks=n_passes)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        last = False
+        last = interrupted = False
         try:
             while not last:
                 task = context.subcontext(task_name="pass")
@@ -264,12 +270,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                     estimator=self, X=X, y=y, reconstruction_attributes=lambda: {"components_": components.copy()}
                 )
         except KeyboardInterrupt:
+            interrupted = True
+        self._take_components(components)
+        if interrupted:
             warnings.warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
                 ConvergenceWarning,
                 stacklevel=level_of_caller(),
             )
-        self._take_components(components)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
@@ -278,8 +286,12 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def partial_fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
         """Go on learning from a block of samples; the blocks of a stream need not fit into memory together.
 
-        The components can be used after each block. `finalize` polishes them on the latest samples, ten for each atom,
-        which are kept for that. Blocks much larger than ``batch_size`` (by default, the number of atoms) are cut.
+        The first block sets ``alpha_`` and ``offset_``, if these come from the data. After a `fit`, learning goes on
+        from its dictionary and keeps them; otherwise the schedule of the search takes 80 samples for each atom, and a
+        shorter stream should be repeated until it has as many. A longer one is averaged over ever longer. The
+        components can be used after each block. `finalize` polishes them on the latest samples, ten for each atom and
+        at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the number of atoms)
+        are cut.
 
         Parameters
         ----------
@@ -298,27 +310,47 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         AttributeError
             If ``method`` is not ``"online"``.
         ValueError
-            If ``X`` has other features than the blocks before.
+            If ``X`` has other features than the samples before, ``alpha="auto"`` and the first block is constant, or
+            ``dictionary_init`` or ``offset`` does not fit.
         """
-        first = not hasattr(self, "_search")
-        X = validate_data(self, X, dtype=FLOATS if first else [self._search.components.dtype], order="C", reset=first)
-        if first:
-            self._set_offset(X)
-            self.alpha_ = self._alpha_for(X)
-            components = self._initial_dictionary(X)
-            n_visits = visits(len(components))
-            self._search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_visits)
-            self._reserve = Reserve(self._most_kept(X, len(components)), X.shape[1], X.dtype)
-            self.history_, self.n_iter_ = {}, 0
+        self._check_solver()
+        if not hasattr(self, "_search"):
+            X = self._begin_stream(X)
+        else:
+            X = validate_data(self, X, dtype=[self._search.components.dtype], order="C", reset=False)
+        self._n_seen_samples += len(X)
+        self.mean_ = self.mean_ + (X.mean(axis=0, dtype=np.float64) - self.mean_) * (len(X) / self._n_seen_samples)
+        self.mean_ = self.mean_.astype(X.dtype)
         X, total = self._centred(X), NOTHING
         self._reserve.add(X)
-        batch_size = self.batch_size or len(self._search.components)
-        for rows in np.array_split(np.arange(len(X)), ceil(len(X) / batch_size)):
-            total += self._search.step(X[rows], self.n_jobs)
+        for part in np.array_split(X, ceil(len(X) / (self.batch_size or len(self._search.components)))):
+            total += self._search.step(part, self.n_jobs)
         self._record(_means(total), None)
         self._take_components(self._search.components)
         return self
 
+    def _begin_stream(self, X):
+        fitted = hasattr(self, "components_")
+        X = validate_data(self, X, dtype=[self.components_.dtype] if fitted else FLOATS, order="C", reset=not fitted)
+        if fitted:
+            components = self.components_.copy()
+        else:
+            self._set_offset(X)
+            if self.alpha == "auto" and not self._without_offset(X).any():
+                raise ValueError(
+                    "the first block of a stream, less the offset, must not be all zero: alpha='auto' comes from it."
+                )
+            self.alpha_ = self._alpha_for(X)
+            components = self._initial_dictionary(X)
+            self.history_, self.n_iter_, self._n_seen_samples = {}, 0, 0
+        n_visits = visits(len(components))
+        self._search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_visits)
+        if fitted:
+            self._search.n_seen = n_visits
+        self._reserve = Reserve(self._most_kept(X, len(components)), X.shape[1], X.dtype)
+        return X
+
+    @available_if(_learns_online)
     def finalize(self) -> DictionaryLearner:
         """Polish what `partial_fit` has learned, on the latest samples; more blocks may follow.
 
@@ -337,12 +369,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
     def _learn_online(self, X, components, rng):
         n_samples = len(X)
-        n_epochs = self.max_epochs or max(round(visits(len(components), n_samples) / n_samples), _FEWEST_EPOCHS)
+        n_epochs = self.max_epochs or int(
+            np.clip(round(visits(len(components), n_samples) / n_samples), _FEWEST_EPOCHS, _MOST_EPOCHS)
+        )
         search = OnlineSearch(
             components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples, n_distinct=n_samples
         )
         batch_size = self._batch_size(n_samples, len(components))
-        most = max(self._most_kept(X, len(components)), _SMALLEST_BATCH)
+        most = self._most_kept(X, len(components))
         n_polished = min(n_samples, most)
 
         def passes():
@@ -382,12 +416,18 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         return X[np.sort(order[n_held:])], X[np.sort(order[:n_held])]
 
     def _unexplained(self, X):
-        codes = self._refitted(X, self._solve(X)).codes
+        codes = self._refitted(X, self._solve(X, sparse_output=True)).codes
         return unexplained_variance(X, self.inverse_transform(codes), mean=self.mean_)
 
     def _take_components(self, components):
         self._set_components(components.copy())
         self.unused_atoms_ = ~self.components_.any(axis=1)
+        if self.method == "online" and self.unused_atoms_.all():
+            warnings.warn(
+                f"no sample uses any atom with alpha={self.alpha_:g}. Lower alpha.",
+                ConvergenceWarning,
+                stacklevel=level_of_caller(),
+            )
 
     def _forget_stream(self):
         for name in ("_search", "_reserve"):
@@ -406,7 +446,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         return self.batch_size or max(min(int(_SHARE_OF_BATCH * n_samples), n_components), _SMALLEST_BATCH)
 
     def _most_kept(self, X, n_components):
-        return max(min(_RESERVE * n_components, _RESERVE_BYTES // X[0].nbytes), 1)
+        return max(min(max(_RESERVE[0] * n_components, _RESERVE[1]), _RESERVE_BYTES // X[0].nbytes), _SMALLEST_BATCH)
 
     def _centred(self, X):
         return np.ascontiguousarray(self._without_offset(X))
@@ -429,7 +469,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             atoms = check_dictionary(self.dictionary_init, n_features, name="dictionary_init")
             if self.n_components is not None and len(atoms) != n_components:
                 raise ValueError(f"dictionary_init has {len(atoms)} atoms but n_components={n_components}.")
-        return (atoms / np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-8)).astype(X.dtype)
+        norms = np.linalg.norm(atoms, axis=1, keepdims=True)
+        return np.divide(atoms, norms, where=norms > 0, out=np.zeros_like(atoms)).astype(X.dtype)
 
     def _inference_options(self):
         return {"max_iter": self.coding_max_iter, "tol": self.coding_tol, "restart": True}

@@ -16,9 +16,9 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-_VISITS = 100, 500  # samples per atom that a search takes at least and at most: half as many again at 2.5 per atom
+_VISITS = 80, 500  # samples per atom that a search takes at least and at most; half as many again at 2.5 distinct ones
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
-_ALPHA = 2.5, 0.6, 0.2
+_ALPHA = 3.0, 0.6, 0.2
 _GAMMA = 20.0, 8.0
 _GAMMA_FINISH = 3.0
 _CODING_TOL = 1e-3
@@ -26,9 +26,10 @@ _MEMORY = 0.3  # share of what was seen that is left after as many samples as th
 _MEMORY_OF_PASS = 3e-3  # and at most after a pass, when samples are seen again
 _CHECK_EVERY = 10  # samples per atom between two looks for redundant atoms,
 _CHECKS = 0.3, 0.95  # in this part of the search
-_FINISH_VISITS, _FINISH_ROUNDS = 50, (6, 30)  # samples per atom in the finish, in at least and at most so many rounds
+_FINISH_VISITS, _FINISH_ROUNDS = 30, (4, 30)  # samples per atom in the finish, in at least and at most so many rounds
 _FINISH_SWEEPS = 3
-_LAST_REPLACED = 0.8  # of the finish
+_LAST_REPLACED = 0.8  # of the finish, and two rounds before its end
+_MOST_REPLACED = 0.1  # of all atoms, at a time
 _WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
 
 
@@ -95,17 +96,19 @@ class OnlineSearch:
         progress = min(self.n_seen / self.n_visits, 1.0)
         alpha = self.alpha * _between(_ALPHA[0], _ALPHA[1], progress)
         codes = self._encode(X, alpha, _between(*_GAMMA, progress), n_jobs)
-        self.statistics.fade(self.memory ** (len(X) / n_components))
+        residual = X - codes @ self.components
+        step = _tell(X, codes, residual, alpha)
+        self.n_seen += len(X)
+        # A stream that goes on for longer than a search averages over ever more of it.
+        lengthened = min(self.n_visits / self.n_seen, 1.0)
+        self.statistics.fade(self.memory ** (lengthened * len(X) / n_components))
         self.statistics.add(codes, X)
         self._usage += np.bincount(codes.indices, minlength=n_components)
-        self.n_seen += len(X)
-        n_replaced = 0
         if self.n_seen - self._checked >= _CHECK_EVERY * n_components:
             # Not just before the finish, which has checks of its own; but a stream may go on for ever.
             if _CHECKS[0] <= progress <= _CHECKS[1] or self.n_seen > self.n_visits:
-                n_replaced = self._replace(X, codes, self._usage, self.statistics)
+                step = step._replace(n_replaced=self._replace(residual, self._usage))
             self._usage[:], self._checked = 0, self.n_seen
-        step = self._tell(X, codes, alpha, n_replaced)
         update_atoms(self.components, self.statistics)
         return step
 
@@ -119,71 +122,70 @@ class OnlineSearch:
         Codes become all but unbiased, and statistics are fresh in each round. ``surplus`` then are the atoms that are
         still redundant; they stay, for blocks that may follow.
         """
-        n_components = len(self.components)
-        n_rounds = self.n_rounds(len(X))
+        n_components, n_rounds = len(self.components), self.n_rounds(len(X))
         noise = 0.0
         for done in range(n_rounds):
             alpha = self.alpha * _between(_ALPHA[1], _ALPHA[2], done / (n_rounds - 1))
             alpha = max(alpha, min(noise, _ALPHA[1] * self.alpha))
             codes = self._encode(X, alpha, _GAMMA_FINISH, n_jobs)
-            statistics = Statistics(*self.components.shape, self.components.dtype)
-            statistics.add(codes, X)
+            residual = X - codes @ self.components
+            step = _tell(X, codes, residual, alpha)
+            noise = chance_correlation(residual, codes)
+            self.statistics.clear()
+            self.statistics.add(codes, X)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
-            n_replaced = 0
-            if done % 2 == 1 and done < _LAST_REPLACED * n_rounds:
-                n_replaced = self._replace(X, codes, usage, statistics)
-            step = self._tell(X, codes, alpha, n_replaced)
-            noise = chance_correlation(X, codes, self.components)
-            update_atoms(self.components, statistics, _FINISH_SWEEPS)
+            if done % 2 == 1 and done < min(_LAST_REPLACED * n_rounds, n_rounds - 2):
+                step = step._replace(n_replaced=self._replace(residual, usage))
+            update_atoms(self.components, self.statistics, _FINISH_SWEEPS)
             if done == n_rounds - 1:
-                worth = 1 - _WORTHLESS * _typical(statistics)
+                worth = 1 - _WORTHLESS * _typical(self.statistics)
                 self.surplus, _ = redundant_atoms(self.components, usage, worth, positive=self.positive)
             yield step
 
     def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
-        prepared = PreparedDictionary(self.components.copy())
+        prepared = PreparedDictionary(self.components)
         return mcp(
             X, prepared, alpha, gamma=gamma, positive=self.positive, tol=_CODING_TOL, sparse_output=True, n_jobs=n_jobs
         ).codes
 
-    def _tell(self, X, codes, alpha, n_replaced):
-        residual = X - codes @ self.components
-        energy, unexplained = (float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) for rows in (X, residual))
-        penalty = alpha * float(np.abs(codes.data).sum(dtype=np.float64))
-        return Step(len(X), 0.5 * unexplained + penalty, energy, unexplained, codes.nnz, n_replaced)
-
-    def _replace(self, X, codes, usage, statistics):
-        """Give redundant atoms to directions that residuals share; return how many."""
+    def _replace(self, residual, usage):
+        """Give redundant atoms to directions that residuals share, if those explain more; return how many."""
         gone, share = redundant_atoms(self.components, usage, self.threshold, positive=self.positive)
         if not len(gone):
             return 0
+        statistics = self.statistics
         loss = (1 - share) * statistics.A[gone, gone] / statistics.n_samples
-        order = np.argsort(loss, kind="stable")
-        new, gain = directions_of(X - codes @ self.components, len(gone))
-        n = int((loss[order][: len(new)] <= gain / len(X)).cumprod().sum())
+        order = np.argsort(loss, kind="stable")[: max(int(_MOST_REPLACED * len(self.components)), 1)]
+        new, gain = directions_of(residual, len(order), positive=self.positive)
+        n = int((loss[order][: len(new)] <= gain / len(residual)).cumprod().sum())
         gone = gone[order][:n]
         self.components[gone] = new[:n]
         statistics.forget(gone)
         return n
 
 
+def _tell(X, codes, residual, alpha):
+    energy, unexplained = (float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) for rows in (X, residual))
+    penalty = alpha * float(np.abs(codes.data).sum(dtype=np.float64))
+    return Step(len(X), 0.5 * unexplained + penalty, energy, unexplained, codes.nnz, 0)
+
+
 def _typical(statistics):
-    """Return the squared codes of a typical atom in units of those of each atom."""
-    energy = np.diag(statistics.A)
-    typical = np.median(energy[energy > 0]) if energy.any() else 0.0
-    return typical / np.maximum(energy, 1e-30)
+    """Return the squared codes of a typical atom in units of those of each atom; infinite for unused ones."""
+    energy = np.diag(statistics.A).astype(np.float64)
+    used = energy > 0
+    typical = np.median(energy[used]) if used.any() else 0.0
+    return np.divide(typical, energy, where=used, out=np.full(len(energy), np.inf))
 
 
-def chance_correlation(X, codes, components):
+def chance_correlation(residual: np.ndarray, codes: sp.csr_array) -> float:
     """Return how large a correlation with one of the atoms is to be expected of what codes leave, were it noise.
 
     The noise is taken to be white, and its level that of a typical sample.
     """
-    n_components, n_features = components.shape
-    residual = X - codes @ components
-    freedom = np.maximum(n_features - np.diff(codes.indptr), 1)
+    freedom = np.maximum(residual.shape[1] - np.diff(codes.indptr), 1)
     variance = np.median(np.einsum("ij,ij->i", residual, residual) / freedom)
-    return float(np.sqrt(2 * np.log(n_components) * variance))
+    return float(np.sqrt(2 * np.log(max(codes.shape[1], 2)) * variance))
 
 
 def _between(first, last, share):
@@ -207,6 +209,14 @@ class Reserve:
     def __init__(self, capacity: int, n_features: int, dtype):
         self._rows = np.empty((capacity, n_features), dtype)
         self._n_seen = 0
+
+    def __getstate__(self):
+        return {"capacity": len(self._rows), "samples": self.samples.copy(), "n_seen": self._n_seen}
+
+    def __setstate__(self, state):
+        samples = state["samples"]
+        self.__init__(state["capacity"], samples.shape[1], samples.dtype)
+        self._rows[: len(samples)], self._n_seen = samples, state["n_seen"]
 
     def add(self, X: np.ndarray) -> None:
         """Keep samples, at the cost of the oldest."""

@@ -60,7 +60,7 @@ def mcp(
     max_iter : int, default=100
         Most rounds per sample: correlations with all atoms, and coordinate descent on those that violate.
     tol : float, default=1e-4
-        Bound on the violation of each sample.
+        Bound on the violation of each sample; with 0, samples go on until they are at rest.
     codes_init : {ndarray, CSR array} of shape (n_samples, n_components), optional
         Where to start; by default the L1 codes.
     offset : ndarray of shape (n_features,), optional
@@ -109,7 +109,7 @@ def _solve_block(
     sizes, n_iter = np.zeros(n_samples, np.int64), np.zeros(n_samples, np.int64)
     violation, norms = np.zeros(n_samples), np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
     rest, open_samples = np.empty_like(X), np.arange(n_samples)
-    _start(init.indptr, init.indices, init.data, positive, X, dictionary, rest, support, values, sizes)
+    _start(init.indptr, init.indices, init.data, positive, X, dictionary, squared_norms, rest, support, values, sizes)
     correlation = np.empty((n_samples, len(dictionary)), X.dtype)
     gram, atoms = np.empty((capacity, capacity), X.dtype), np.empty((capacity, X.shape[1]), X.dtype)
     n_open = n_samples
@@ -118,7 +118,7 @@ def _solve_block(
         np.matmul(rest[:n_open], dictionary.T, out=correlation[:n_open])
         n_open = _advance(
             n_open, X, norms, open_samples, rest, correlation, support, values, sizes, n_iter, violation, dictionary,
-            squared_norms, alpha, gamma, positive, max_iter, tol, gram, atoms,
+            squared_norms, alpha, gamma, positive, max_iter, tol, 2 * float(np.finfo(X.dtype).eps), gram, atoms,
         )  # fmt: skip
     indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], X.dtype)
@@ -139,12 +139,13 @@ def _prox(u, length, alpha, gamma, positive):
 
 
 @njit(cache=True, **FUSED)
-def _start(indptr, indices, data, positive, X, dictionary, rest, support, values, sizes):
+def _start(indptr, indices, data, positive, X, dictionary, squared_norms, rest, support, values, sizes):
     residual = np.empty(X.shape[1])
     for i in range(X.shape[0]):
         size = 0
         for place in range(indptr[i], indptr[i + 1]):
             feasible = data[place] > 0 or (data[place] < 0 and not positive)
+            feasible = feasible and squared_norms[indices[place]] > 0
             if feasible and size < support.shape[1]:
                 support[i, size], values[i, size] = indices[place], data[place]
                 size += 1
@@ -157,7 +158,7 @@ def _start(indptr, indices, data, positive, X, dictionary, rest, support, values
 @njit(cache=True, **FUSED)
 def _advance(
     n_open, X, norms, open_samples, rest, correlation, support, values, sizes, n_iter, violation, dictionary,
-    squared_norms, alpha, gamma, positive, max_iter, tol, gram, atoms,
+    squared_norms, alpha, gamma, positive, max_iter, tol, rounding, gram, atoms,
 ):  # fmt: skip
     """Make a round for each open sample; return how many are left, with their residuals at the top of ``rest``."""
     capacity = support.shape[1]
@@ -172,7 +173,7 @@ def _advance(
         for p in range(size):
             j = support[i, p]
             members[p], codes[p], slope[p] = j, values[i, p], correlation[row, j]
-            correlation[row, j] = 0
+            correlation[row, j] = 0  # not to be found again
         n_found = 0
         for j in range(correlation.shape[1]):
             found[n_found] = j
@@ -190,7 +191,10 @@ def _advance(
         if violation[i] <= tol or n_iter[i] >= max_iter:
             continue
         compute_gram(size, members, dictionary, atoms, gram)
-        _descend(size, members, slope, codes, gram, squared_norms, alpha, gamma, positive, _INNER_TOL * tol * norms[i])
+        target = max(_INNER_TOL * tol, rounding) * norms[i]
+        at_rest = _descend(size, members, slope, codes, gram, squared_norms, alpha, gamma, positive, target)
+        if at_rest:  # what violates has no room, or is rounding
+            continue
         kept = 0
         for p in range(size):
             support[i, kept], values[i, kept] = members[p], codes[p]
@@ -219,8 +223,11 @@ def _largest_step(size, members, slope, codes, squared_norms, alpha, gamma, posi
 
 @njit(**FUSED)
 def _descend(size, members, slope, codes, gram, squared_norms, alpha, gamma, positive, target):
-    """Minimise over each member in turn until none moves the reconstruction by more than ``target``."""
-    for _ in range(_MOST_SWEEPS):
+    """Minimise over each member in turn until none moves the reconstruction by more than ``target``.
+
+    Return whether that was so from the start.
+    """
+    for sweep in range(_MOST_SWEEPS):
         farthest = 0.0
         for p in range(size):
             length = squared_norms[members[p]]
@@ -232,4 +239,5 @@ def _descend(size, members, slope, codes, gram, squared_norms, alpha, gamma, pos
                     for q in range(size):
                         slope[q] -= step * gram[p, q]
         if farthest <= target:
-            break
+            return sweep == 0
+    return False

@@ -120,7 +120,7 @@ def alpha_for_l0(
     """
     if not (np.isfinite(target_l0) and target_l0 > 0):
         raise ValueError(f"target_l0 must be positive, got {target_l0}.")
-    solve = mcp if penalty == "mcp" else working_set
+    solve = {"l1": working_set, "mcp": mcp}[penalty]
     prepared = prepare(dictionary, X)
     where = {name: options[name] for name in ("positive", "offset") if name in options}
     largest = _largest_of_each(X, prepared, **where)

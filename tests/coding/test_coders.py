@@ -230,6 +230,8 @@ def test_target_l0_counts_the_codes_of_the_penalty(shift):
 def test_mcp_has_a_solver_and_a_certificate_of_its_own(shift):
     with pytest.raises(ValueError, match=r"penalty='mcp' has a solver of its own.*got 'fista'"):
         FISTACoder(shift.dictionary, penalty="mcp", solver="fista").fit(shift.X_train)
+    with pytest.raises(ValueError, match="penalty='mcp' has a solver of its own"):
+        FISTACoder(shift.dictionary).fit(shift.X_train).set_params(penalty="mcp", solver="ista").transform(shift.X_val)
     coder = FISTACoder(shift.dictionary, penalty="mcp", tol=1e-12, max_iter=1).fit(shift.X_train)
     with pytest.warns(ConvergenceWarning, match="samples missed the violation of stationarity 1e-12"):
         coder.transform(shift.X_val)

@@ -113,15 +113,18 @@ def test_threshold_stays_above_chance():
     assert 1 > thresholds[0] > thresholds[1] > thresholds[2] == 0.55
 
 
-def test_directions_are_those_that_residuals_share(rng):
+@pytest.mark.parametrize("positive", [True, False])
+def test_directions_are_those_that_residuals_share(rng, positive):
     true = unit(rng.standard_normal((3, 30)))
     strength = (rng.random_sample((400, 3)) < 0.1) * [2.0, 1.5, 1.0]
+    if not positive:
+        strength *= rng.choice([-1, 1], strength.shape)
     residuals = strength @ true + 0.02 * rng.standard_normal((400, 30))
-    found, explained = directions_of(residuals, 3)
+    found, explained = directions_of(residuals, 3, positive=positive)
     assert (np.abs(found @ true.T).max(axis=0) > 0.95).all()
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
     order = np.abs(found @ true.T).argmax(axis=1)
     np.testing.assert_allclose(explained, (strength**2).sum(axis=0)[order], rtol=0.25)
-    assert directions_of(np.zeros((5, 4)), 2)[0].shape == (0, 4)
-    tiny, _ = directions_of((1e-12 * residuals).astype(np.float32), 3)
+    assert directions_of(np.zeros((5, 4)), 2, positive=positive)[0].shape == (0, 4)
+    tiny, _ = directions_of((1e-12 * residuals).astype(np.float32), 3, positive=positive)
     np.testing.assert_allclose(tiny, found, atol=1e-5)

@@ -111,3 +111,18 @@ def test_atoms_without_room_count_for_the_violation(shift, monkeypatch):
 def test_a_gamma_that_is_not_above_1_is_refused(shift):
     with pytest.raises(ValueError, match=r"gamma must be above 1, got 1"):
         mcp(shift.X_train, shift.dictionary, 0.1, gamma=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_tolerance_samples_go_on_until_they_are_at_rest(shift, dtype):
+    X, dictionary = shift.X_train.astype(dtype), shift.dictionary.astype(dtype)
+    result = mcp(X, dictionary, 0.1, tol=0, max_iter=10_000)
+    assert result.n_iter.max() < 200
+    assert result.dual_gap.max() < (1e-5 if dtype == np.float32 else 1e-13)
+
+
+def test_given_codes_of_zero_atoms_are_dropped(shift):
+    dictionary = np.vstack([shift.dictionary, np.zeros((1, shift.dictionary.shape[1]))])
+    codes = np.zeros((len(shift.X_train), len(dictionary)))
+    codes[:, -1] = 1.0
+    assert not mcp(shift.X_train, dictionary, 0.1, codes_init=codes).codes[:, -1].any()
