@@ -46,3 +46,9 @@ def official():
         data[f"X_{part}"] = codes @ data.dictionary
         data[f"y_{part}"] = codes[:, 0] > 0.5
     return data
+
+
+@pytest.fixture(scope="session")
+def superposed():
+    """Return the paper's protocol at n=100."""
+    return make_compositional_shift(5000, 100, 10, dtype=np.float32, random_state=100)

@@ -2,55 +2,12 @@ import pickle
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
-from skcode.dictionary.alternating import _least_squares_atoms
-from skcode.dictionary.online import OnlineSearch, Reserve, chance_correlation, visits
+from skcode.dictionary.online import OnlineSearch
 from skcode.metrics import match_dictionaries, mcc_score
-from skcode.solvers import fista
-
-
-def published_alternation(X, atoms, alpha, n_rounds):
-    """Return dictionary and codes of the paper's loop, written out."""
-    codes = np.zeros((len(X), len(atoms)))
-    for _ in range(n_rounds):
-        codes = fista(X, atoms, alpha, max_iter=100, tol=0, restart=False, codes_init=codes).codes
-        atoms = np.linalg.solve(codes.T @ codes + 1e-6 * np.eye(len(atoms)), codes.T @ X)
-        atoms /= np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-8)
-    return atoms, codes
-
-
-def test_alternating_is_the_published_loop(shift, random_dictionary):
-    start = random_dictionary(40, shift.X_train.shape[1])
-    learner = DictionaryLearner(method="alternating", dictionary_init=3 * start, alpha=0.1, max_epochs=4).fit(
-        shift.X_train
-    )
-    atoms, codes = published_alternation(shift.X_train, start, 0.1, 4)
-    np.testing.assert_allclose(learner.components_, atoms, atol=1e-8)
-    np.testing.assert_array_equal(learner.unused_atoms_, ~codes.any(axis=0))
-    assert learner.n_iter_ == 4
-    assert learner.history_["mean_l0"][-1] == pytest.approx(np.count_nonzero(codes) / len(codes))
-
-
-def test_stops_when_the_dictionary_stands_still_and_not_before_12_rounds(shift):
-    learner = DictionaryLearner(40, method="alternating", tol=0.5, random_state=0).fit(shift.X_train)
-    assert learner.n_iter_ == 12
-    learner.set_params(tol=3e-2, max_epochs=200).fit(shift.X_train)
-    change = np.array(learner.history_["change"])
-    assert change[-1] < 3e-2 <= change[11:-1].min(initial=1)
-
-
-def test_alternating_recovers_most_of_an_easy_problem():
-    data = make_compositional_shift(3000, 30, 2, random_state=100)
-    learner = DictionaryLearner(30, method="alternating", max_epochs=100, random_state=100).fit(data.X_train)
-    match = match_dictionaries(data.dictionary, learner.components_)
-    assert match.frac_recovered >= 0.85
-    assert mcc_score(data.codes_ood, learner.transform(data.X_ood)) > 0.75
-    objective = learner.history_["objective"]
-    assert objective[-1] < 0.6 * objective[0]
 
 
 def test_the_truth_drawn_from_the_same_seed_is_not_where_learning_starts():
@@ -100,15 +57,6 @@ def test_a_penalty_that_leaves_nothing_is_warned_of(shift, method, told):
     assert np.isfinite(learner.components_).all()
 
 
-def test_official_dictionary_from_oracle_codes(official):
-    # Reference values of the authors' dictionary update from 100 steps of FISTA on the true dictionary.
-    X = official.X_val.astype(np.float32)
-    codes = fista(X, official.dictionary, 0.1, max_iter=100, tol=0, restart=False).codes
-    match = match_dictionaries(official.dictionary, _least_squares_atoms(X, codes), n_draws=0)
-    assert match.mean_cosine == pytest.approx(0.9992671951327329, abs=1e-6)
-    assert match.mean_angular_error == pytest.approx(0.03754424917089505, abs=1e-5)
-
-
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_online_reports_its_finish_too(shift, capsys, verbose):
     learner = DictionaryLearner(10, max_epochs=2, verbose=verbose, random_state=0).fit(shift.X_train)
@@ -121,12 +69,6 @@ def test_verbose_reports_each_pass(shift, capsys):
     DictionaryLearner(40, method="alternating", max_epochs=3, verbose=2, random_state=0).fit(shift.X_train)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [f"[DictionaryLearner] pass {i} of at most 3" for i in (1, 2, 3)]
-
-
-@pytest.fixture(scope="module")
-def superposed():
-    """Return the paper's protocol at n=100."""
-    return make_compositional_shift(5000, 100, 10, dtype=np.float32, random_state=100)
 
 
 def recovered(data, learner):
@@ -243,18 +185,6 @@ def test_learning_follows_the_scale_of_the_data(superposed, scale):
     assert np.abs(np.einsum("ij,ij->i", found, expected)).mean() > 0.9
 
 
-def test_history_tells_of_the_dictionary_before_atoms_are_replaced(superposed):
-    X, components = superposed.X_train, superposed.dictionary.copy()
-    components[:5] = components[5:10]
-    steps = []
-    for threshold in (0.9, 2.0):  # then no atom is redundant
-        search = OnlineSearch(components.copy(), 0.1, positive=True, n_visits=2500)
-        search.threshold, search.n_seen = threshold, 1250
-        steps.append(search.step(X))
-    assert steps[0].n_replaced > 0 == steps[1].n_replaced
-    assert steps[0]._replace(n_replaced=0) == steps[1]
-
-
 def test_partial_fit_is_for_the_online_method(shift):
     learner = DictionaryLearner(method="alternating")
     assert not hasattr(learner, "partial_fit")
@@ -274,21 +204,6 @@ def test_surplus_atoms_are_marked_and_none_are_duplicates():
     assert not learner.components_[learner.unused_atoms_].any()
 
 
-@pytest.mark.parametrize(("strength", "replaced"), [(0.05, 0), (1.0, 1)])
-def test_only_what_explains_more_than_is_lost_is_taken_in(strength, replaced):
-    components = np.vstack(
-        [np.eye(8)[:3], np.sqrt([[0.3, 0.3, 0.2, 0.2, 0, 0, 0, 0]])]
-    )  # the last: four fifths explained
-    codes = np.repeat(np.eye(4), 5, axis=0)
-    X = codes @ components
-    X[:, 5] += strength  # what no atom explains
-    search = OnlineSearch(components, 0.1, positive=True, n_visits=100)
-    search.threshold = 0.7
-    search.statistics.add(sp.csr_array(codes), X)
-    assert search._replace(X - codes @ components, np.ones(4)) == replaced
-    assert abs(components[3, 5]) == pytest.approx(replaced)
-
-
 def test_noise_bounds_the_penalty_of_the_finish(superposed):
     noisy = superposed.X_train + np.float32(0.03) * np.random.RandomState(0).standard_normal(
         superposed.X_train.shape
@@ -296,14 +211,6 @@ def test_noise_bounds_the_penalty_of_the_finish(superposed):
     learner = DictionaryLearner(100, random_state=100).fit(noisy)
     assert recovered(superposed, learner) >= 0.97
     assert learner.history_["mean_l0"][-1] < 13
-
-
-def test_chance_correlation_is_that_of_noise(rng):
-    components = rng.standard_normal((200, 40))
-    components /= np.linalg.norm(components, axis=1, keepdims=True)
-    noise = 0.3 * rng.standard_normal((500, 40))
-    found = chance_correlation(noise, sp.csr_array((500, 200)))
-    assert found == pytest.approx(np.abs(noise @ components.T).max(axis=1).mean(), rel=0.15)
 
 
 def test_signed_codes(superposed):
@@ -404,23 +311,6 @@ def test_held_out_samples_judge_each_pass(superposed, method, options):
 def test_held_out_samples_must_be_some_and_leave_some(shift):
     with pytest.raises(ValueError, match=r"validation_fraction=0.001 of 300 samples leaves 0 to judge by"):
         DictionaryLearner(10, validation_fraction=0.001).fit(shift.X_train)
-
-
-def test_few_samples_are_visited_more_often_and_forgotten_sooner():
-    assert visits(1000) == 80_000 < visits(1000, 5000) < visits(1000, 2000) == 160_000 < visits(1000, 500) == 500_000
-    memory = [
-        OnlineSearch(np.eye(20), 0.1, positive=True, n_visits=1, n_distinct=n).memory for n in (None, 200, 40, 20)
-    ]  # fmt: skip
-    assert memory[0] == memory[1] > memory[2] > memory[3] == pytest.approx(0.003)
-
-
-def test_reserve_keeps_the_latest():
-    reserve = Reserve(5, 1, np.float64)
-    for start in range(0, 9, 3):
-        reserve.add(np.arange(start, start + 3.0)[:, None])
-    assert sorted(reserve.samples[:, 0]) == [4, 5, 6, 7, 8]
-    reserve.add(np.arange(20.0)[:, None])
-    assert sorted(reserve.samples[:, 0]) == [15, 16, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
