@@ -43,7 +43,6 @@ PUBLISHED_RECOVERY = {1000: 0.52, 5000: 0.0, 10_000: 0.0}  # of DL-FISTA from 2,
 LEAST_USED = 50
 USES = 1, 5, 10, 15, 20, 30, 50, 100, 200, 10**9
 SHORTEST_BUDGET = 60.0
-LARGEST_ADJUSTED = 5000  # atoms for which the correction for chance is computed
 COLOURS = {
     "skcode": "#d55e00", "stream": "#e69f00", "alternating": "#0072b2", "sklearn": "#009e73", "spams": "#cc79a7",
     "sae": "#56b4e9", "oracle": "#222222",
@@ -194,8 +193,7 @@ def judge(problem, kept, uses, n_jobs) -> dict:
     if problem.X_ood is not None:
         found = coder.transform(problem.X_ood)
         row["mcc_ood"] = mcc_score(problem.codes_ood, found, **OFFICIAL)
-        if len(problem.dictionary) <= LARGEST_ADJUSTED:
-            row["mcc_ood_adjusted"] = mcc_score(problem.codes_ood, found, adjusted=True)
+        row["mcc_ood_adjusted"] = mcc_score(problem.codes_ood, found, adjusted=True)
     return row
 
 
@@ -297,8 +295,7 @@ def draw(rows: list[dict], path: Path) -> None:
         axis.set(ylim=(-0.03, 1.03))
         axis.grid(color="#ececec")
         axis.set_axisbelow(True)
-        axis.minorticks_off()
-        axis.tick_params(length=0)
+        axis.tick_params(which="both", length=0)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.spines["bottom"].set_color("#b5b5b5")
     figure.savefig(path, dpi=160)
@@ -315,6 +312,7 @@ def _time_panel(axis, rows):
             axis.plot(times[-1] / unit, shares[-1], "o", ms=6, color=colour, label=label)
     axis.set(xscale="log", xlabel="time of learning, in epochs of the published autoencoder",
              ylabel="share of true atoms with a cosine above 0.9")  # fmt: skip
+    _plain_ticks(axis)
     axis.set_title(f"{rows[0]['n_components']} atoms from {rows[0]['n_samples']} samples", fontsize=11, loc="left")
     axis.legend(frameon=False, fontsize=8.5)
 
@@ -341,10 +339,13 @@ def _samples_panel(axis, rows, key):
             axis.annotate(f"DL-FISTA published, n={n}", (2500 / n, published[n]), xytext=(7, 3),
                           textcoords="offset points", fontsize=8.5)  # fmt: skip
     axis.set(xscale="log", xlabel="training samples for each atom; dotted: as many equations as unknowns")
-    axis.xaxis.set_major_formatter("{x:g}")
-    what = "Recovery" if key == "recovered" else "MCC out of distribution"
-    more = "; dashed: from the true codes" if key == "recovered" else ""
-    axis.set_title(f"{what} against samples{more}", fontsize=11, loc="left")
+    _plain_ticks(axis)
+    if key == "recovered":
+        axis.set_title("Recovery against samples; dashed: from the true codes", fontsize=11, loc="left")
+        axis.set_ylabel("share of true atoms recovered")
+    else:
+        axis.set_title("Codes on new combinations against samples", fontsize=11, loc="left")
+        axis.set_ylabel("MCC out of distribution")
     axis.legend(frameon=False, fontsize=8)
 
 
@@ -365,19 +366,31 @@ def _published_points(n_components, n_active, key):
 
 def _uses_panel(axis, rows):
     markers = dict(zip([name for name in PROBLEMS if name != "paper"], "osD^v", strict=True))
+    rows = [row for row in rows if row["contestant"] != "oracle"]
+    several = {key: len({row[key] for row in rows}) > 1 for key in ("contestant", "n_samples")}
     seen = set()
     for row in rows:
-        key = row["contestant"], row["problem"]
-        label = None if key in seen else f"{LABELS[row['contestant']]}: {PROBLEMS[row['problem']][0]}"
-        seen.add(key)
+        label = PROBLEMS[row["problem"]][0].partition(",")[0]
+        label += f", {row['n_samples']} samples" if several["n_samples"] else ""
+        label = f"{LABELS[row['contestant']]}: {label}" if several["contestant"] else label
         means, _, shares = zip(*row["by_uses"], strict=True)
-        axis.plot(means, shares, marker=markers[row["problem"]], ms=5, lw=1.2,
-                  color=COLOURS[row["contestant"]], alpha=0.7, label=label)  # fmt: skip
+        axis.plot(means, shares, marker=markers[row["problem"]], ms=5, lw=1.2, color=COLOURS[row["contestant"]],
+                  alpha=0.7, label=None if label in seen else label)  # fmt: skip
+        seen.add(label)
     axis.axvline(LEAST_USED, color="#222222", lw=1, ls="--")
-    axis.set(xscale="log", xlabel="samples that use the atom")
-    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set(xscale="log", xlabel="samples that use the atom", ylabel="share of true atoms recovered")
+    _plain_ticks(axis)
     axis.set_title("Recovery against uses", fontsize=11, loc="left")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _plain_ticks(axis):
+    """Label a logarithmic axis 1, 2, 5, 10, 20, ..."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 if __name__ == "__main__":
