@@ -81,7 +81,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
         Passes over the training samples: of ``"online"`` before its finish, by default as many as make 80 samples per
-        atom (120 where there are 2.5 distinct ones, 160 where there are 2), between 8 and 500; of ``"alternating"`` at
+        atom (145 where there are 2.5 distinct ones, 240 where there are 2), between 8 and 500; of ``"alternating"`` at
         most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.

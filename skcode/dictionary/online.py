@@ -16,7 +16,10 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-_VISITS = 80, 500  # samples per atom that a search takes at least and at most; half as many again at 2.5 distinct ones
+# Samples per atom that a search takes at least and at most; twice as many again at two distinct ones per atom, and many
+# times that below: the search has to wait until chance has put the last atoms right.
+_VISITS = 80, 500
+_SCARCITY = 2.0
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
 _ALPHA = 3.0, 0.6, 0.2
 _GAMMA = 20.0, 8.0
@@ -52,7 +55,7 @@ NOTHING = Step(0, 0.0, 0.0, 0.0, 0, 0)
 
 def visits(n_components: int, n_samples: int | None = None) -> int:
     """Return how many samples a search takes, some of them again and again where there are few."""
-    scarcity = 0.0 if n_samples is None else (2 * n_components / n_samples) ** 3
+    scarcity = 0.0 if n_samples is None else _SCARCITY * (2 * n_components / n_samples) ** 4
     return int(n_components * min(_VISITS[0] * (1 + scarcity), _VISITS[1]))
 
 
