@@ -16,8 +16,8 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-# Samples per atom that a search takes at least and at most; twice as many again at two distinct ones per atom, and many
-# times that below: the search has to wait until chance has put the last atoms right.
+# Samples per atom that a search takes at least and at most: three times as many where there are two distinct ones per
+# atom as where there are many. With few, it takes long until chance has put the last atoms right.
 _VISITS = 80, 500
 _SCARCITY = 2.0
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
