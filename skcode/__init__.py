@@ -1,6 +1,6 @@
 """Sparse coding under superposition, at home in scikit-learn."""
 
-from . import datasets, metrics, solvers
+from . import datasets, metrics, model_selection, solvers
 from ._version import __version__
 from .autoencoder import SparseAutoencoder
 from .coding import FISTACoder, OracleCoder
@@ -14,5 +14,6 @@ __all__ = [
     "__version__",
     "datasets",
     "metrics",
+    "model_selection",
     "solvers",
 ]

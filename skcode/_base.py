@@ -127,6 +127,7 @@ class CertifiedCoder(BaseCoder):
     calls ``_set_offset``, ``_set_components`` and sets ``alpha_``.
     """
 
+    _prefix = ""  # of the parameters of inference, where those of learning have the same names
     _inference_constraints = {
         "offset": ["array-like", StrOptions({"mean"}), None],
         "positive": ["boolean"],
@@ -184,9 +185,9 @@ class CertifiedCoder(BaseCoder):
         if options["tol"] > 0 and missed.any():
             at_rest = dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
             advice = (
-                "They are at rest: float32 gets no closer. Raise the tolerance, or use float64."
+                f"They are at rest: float32 gets no closer. Raise {self._prefix}tol, or use float64."
                 if at_rest
-                else "Raise the number of iterations or the tolerance."
+                else f"Raise {self._prefix}max_iter or {self._prefix}tol."
             )
             warnings.warn(
                 f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {_PENALTIES[self.penalty]} "

@@ -40,6 +40,7 @@ _RESERVE_BYTES = 1 << 28  # up to that size
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
 # alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
 _AUTO_ALPHA = 0.055
+_SCALES = 0.4  # powers of the least and the largest number between which samples may lie, so that squares can be told
 
 
 def _learns_online(learner):
@@ -80,9 +81,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     batch_size : int, optional
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
-        Passes over the training samples: of ``"online"`` before its finish, by default as many as make 80 samples per
-        atom (145 where there are 2.5 distinct ones, 240 where there are 2), between 8 and 500; of ``"alternating"`` at
-        most, by default 1000.
+        Passes over the training samples: of ``"online"`` before its finish of 4 to 30 more, by default as many as make
+        80 samples per atom (145 where there are 2.5 distinct ones, 240 where there are 2; as for 250 atoms, if there
+        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000.
     tol : float, default=1e-5
         ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
     validation_fraction : float, optional
@@ -107,7 +108,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     random_state : int, RandomState instance or None, default=None
         Source of the initial dictionary and of the order of samples.
     verbose : int, default=0
-        1 prints a line now and then, 2 one for each pass.
+        1 prints some 20 to 40 lines, 2 one for each pass.
 
     Attributes
     ----------
@@ -155,6 +156,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     (True, True)
     """
 
+    _prefix = "coding_"
     _parameter_constraints = {
         **CertifiedCoder._inference_constraints,
         "n_components": [integers_from(1), None],
@@ -237,7 +239,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ------
         ValueError
             If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``, ``validation_fraction`` leaves
-            too few samples, or ``solver`` is not for the penalty.
+            too few samples, ``solver`` is not for the penalty, or ``alpha="auto"`` and ``X``, less the offset, is zero
+            or its squares are beyond its dtype.
 
         Warns
         -----
@@ -287,8 +290,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         """Go on learning from a block of samples; the blocks of a stream need not fit into memory together.
 
         The first block sets ``alpha_`` and ``offset_``, if these come from the data. After a `fit`, learning goes on
-        from its dictionary and keeps them; otherwise the schedule of the search takes 80 samples for each atom, and a
-        shorter stream should be repeated until it has as many. A longer one is averaged over ever longer. The
+        from its dictionary and keeps them; otherwise the schedule of the search takes 80 samples for each atom, and at
+        least 20,000 in all, and a shorter stream should be repeated until it has as many. A longer one is averaged over ever longer. The
         components can be used after each block. `finalize` polishes them on the latest samples, ten for each atom and
         at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the number of atoms)
         are cut.
@@ -310,8 +313,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         AttributeError
             If ``method`` is not ``"online"``.
         ValueError
-            If ``X`` has other features than the samples before, ``alpha="auto"`` and the first block is constant, or
-            ``dictionary_init`` or ``offset`` does not fit.
+            If ``X`` has other features than the samples before, ``alpha="auto"`` and the first block, less the offset,
+            is zero or out of scale, or ``dictionary_init`` or ``offset`` does not fit.
         """
         self._check_solver()
         if not hasattr(self, "_search"):
@@ -336,10 +339,6 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             components = self.components_.copy()
         else:
             self._set_offset(X)
-            if self.alpha == "auto" and not self._without_offset(X).any():
-                raise ValueError(
-                    "the first block of a stream, less the offset, must not be all zero: alpha='auto' comes from it."
-                )
             self.alpha_ = self._alpha_for(X)
             components = self._initial_dictionary(X)
             self.history_, self.n_iter_, self._n_seen_samples = {}, 0, 0
@@ -454,11 +453,28 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def _alpha_for(self, X):
         if self.alpha != "auto":
             return float(self.alpha)
-        energy = 0.0
+        return _AUTO_ALPHA * self._scale_of(X)
+
+    def _scale_of(self, X):
+        """Return the root mean square norm of samples less the offset, where their squares can be told."""
+        energy, largest = 0.0, 0.0
         for start in range(0, len(X), _ROWS_AT_ONCE):
             part = self._without_offset(X[start : start + _ROWS_AT_ONCE])
-            energy += np.einsum("ij,ij->", part, part, dtype=np.float64)
-        return _AUTO_ALPHA * float(np.sqrt(energy / len(X))) if energy > 0 else _AUTO_ALPHA
+            largest = max(largest, float(np.abs(part).max()))
+            with np.errstate(over="ignore"):
+                energy += np.einsum("ij,ij->", part, part, dtype=np.float64)
+        if largest == 0:
+            raise ValueError(
+                "X, less the offset, must not be all zero: alpha='auto' comes from it, and there is nothing to learn."
+            )
+        scale = float(np.sqrt(energy / len(X)))
+        least, most = (float(bound) ** _SCALES for bound in (np.finfo(X.dtype).tiny, np.finfo(X.dtype).max))
+        if not least <= scale <= most:
+            raise ValueError(
+                f"X, less the offset, must have a root mean square norm between {least:.0e} and {most:.0e} in "
+                f"{X.dtype}, got {scale:.1e}: squares of codes could not be told. Scale X."
+            )
+        return scale
 
     def _initial_dictionary(self, X):
         n_features = X.shape[1]

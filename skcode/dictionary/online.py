@@ -20,6 +20,7 @@ from .atoms import Statistics, directions_of, redundancy_threshold, redundant_at
 # atom as where there are many. With few, it takes long until chance has put the last atoms right.
 _VISITS = 80, 500
 _SCARCITY = 2.0
+_FEWEST_ATOMS = 250  # for which a search takes samples: with fewer, each sample holds more of them, and says less of each
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
 _ALPHA = 3.0, 0.6, 0.2
 _GAMMA = 20.0, 8.0
@@ -56,7 +57,7 @@ NOTHING = Step(0, 0.0, 0.0, 0.0, 0, 0)
 def visits(n_components: int, n_samples: int | None = None) -> int:
     """Return how many samples a search takes, some of them again and again where there are few."""
     scarcity = 0.0 if n_samples is None else _SCARCITY * (2 * n_components / n_samples) ** 4
-    return int(n_components * min(_VISITS[0] * (1 + scarcity), _VISITS[1]))
+    return int(max(n_components, _FEWEST_ATOMS) * min(_VISITS[0] * (1 + scarcity), _VISITS[1]))
 
 
 class OnlineSearch:

@@ -202,7 +202,7 @@ def test_a_miss_at_rest_is_told_from_one_for_want_of_iterations(shift):
     coder = FISTACoder(shift.dictionary, tol=1e-12).fit(X)
     with pytest.warns(ConvergenceWarning, match="They are at rest: float32 gets no closer"):
         coder.transform(X)
-    with pytest.warns(ConvergenceWarning, match="Raise the number of iterations"):
+    with pytest.warns(ConvergenceWarning, match="Raise max_iter or tol"):
         coder.set_params(max_iter=1).transform(X)
 
 

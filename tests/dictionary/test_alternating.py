@@ -11,11 +11,12 @@ from skcode.solvers import fista
 
 
 def published_alternation(X, atoms, alpha, n_rounds):
-    """Return dictionary and codes of the paper's loop, written out."""
+    """Return dictionary and codes of the paper's loop, written out, its ridge of 1e-6 in the samples' scale."""
+    ridge = 1e-6 / 3.3 * np.square(X).sum(axis=1).mean()
     codes = np.zeros((len(X), len(atoms)))
     for _ in range(n_rounds):
         codes = fista(X, atoms, alpha, max_iter=100, tol=0, restart=False, codes_init=codes).codes
-        atoms = np.linalg.solve(codes.T @ codes + 1e-6 * np.eye(len(atoms)), codes.T @ X)
+        atoms = np.linalg.solve(codes.T @ codes + ridge * np.eye(len(atoms)), codes.T @ X)
         atoms /= np.maximum(np.linalg.norm(atoms, axis=1, keepdims=True), 1e-8)
     return atoms, codes
 
@@ -30,6 +31,14 @@ def test_alternating_is_the_published_loop(shift, random_dictionary):
     np.testing.assert_array_equal(learner.unused_atoms_, ~codes.any(axis=0))
     assert learner.n_iter_ == 4
     assert learner.history_["mean_l0"][-1] == pytest.approx(np.count_nonzero(codes) / len(codes))
+
+
+def test_the_scale_of_the_samples_does_not_matter(shift):
+    options = {"method": "alternating", "max_epochs": 3, "random_state": 0}
+    expected = DictionaryLearner(40, **options).fit(shift.X_train).components_
+    for scale in (1e-6, 1e6):
+        found = DictionaryLearner(40, **options).fit(scale * shift.X_train).components_
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_stops_when_the_dictionary_stands_still_and_not_before_12_rounds(shift):

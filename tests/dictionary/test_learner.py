@@ -151,7 +151,7 @@ def test_what_a_finish_has_found_stays_when_the_stream_goes_on(superposed):
 
 
 def test_the_scale_of_a_stream_cannot_come_from_nothing(shift):
-    with pytest.raises(ValueError, match="the first block of a stream, less the offset, must not be all zero"):
+    with pytest.raises(ValueError, match="X, less the offset, must not be all zero"):
         DictionaryLearner(10, offset="mean").partial_fit(shift.X_train[:1])
     assert DictionaryLearner(10, offset="mean", alpha=0.1).partial_fit(shift.X_train[:1]).alpha_ == 0.1
 
@@ -183,6 +183,30 @@ def test_learning_follows_the_scale_of_the_data(superposed, scale):
     expected = DictionaryLearner(30, **options).fit(X).components_
     found = DictionaryLearner(30, **options).fit(np.float32(scale) * X).components_
     assert np.abs(np.einsum("ij,ij->i", found, expected)).mean() > 0.9
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e-20])
+def test_a_scale_whose_squares_cannot_be_told_is_refused(superposed, scale):
+    X = superposed.X_train[:100].astype(np.float32)
+    with pytest.raises(ValueError, match="root mean square norm between .* in float32, got .*Scale X"):
+        DictionaryLearner(30).fit(X * np.float32(scale))
+    learner = DictionaryLearner(30, max_epochs=1, random_state=0).fit(X.astype(np.float64) * scale)
+    assert np.isfinite(learner.components_).all()
+
+
+@pytest.mark.parametrize("method", ["online", "alternating"])
+def test_nothing_can_be_learned_from_nothing(shift, method):
+    constant = np.repeat(shift.X_train[:1], 20, axis=0)
+    with pytest.raises(ValueError, match="X, less the offset, must not be all zero"):
+        DictionaryLearner(10, method=method, offset=constant[0]).fit(constant)
+
+
+def test_a_miss_names_the_parameters_of_inference(shift):
+    learner = DictionaryLearner(
+        20, max_epochs=2, solver="fista", coding_max_iter=1, coding_tol=1e-9, random_state=0
+    ).fit(shift.X_train)  # fmt: skip
+    with pytest.warns(ConvergenceWarning, match="Raise coding_max_iter or coding_tol"):
+        learner.transform(shift.X_val)
 
 
 def test_partial_fit_is_for_the_online_method(shift):

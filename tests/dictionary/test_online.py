@@ -46,6 +46,8 @@ def test_history_tells_of_the_dictionary_before_atoms_are_replaced(superposed):
 
 def test_few_samples_are_visited_more_often_and_forgotten_sooner():
     assert visits(1000) == 80_000 < visits(1000, 5000) < visits(1000, 2000) == 240_000 < visits(1000, 500) == 500_000
+    # Few atoms take as many samples as 250 do: each sample holds more of them.
+    assert visits(50) == visits(250) == 20_000 < visits(50, 250)
     memory = [
         OnlineSearch(np.eye(20), 0.1, positive=True, n_visits=1, n_distinct=n).memory for n in (None, 200, 40, 20)
     ]  # fmt: skip

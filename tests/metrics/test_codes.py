@@ -132,6 +132,10 @@ def test_unexplained_variance_by_hand():
     assert unexplained_variance(X, np.zeros((2, 2)), mean=[0, 0]) == 1
     assert unexplained_variance(np.ones((2, 2)), np.ones((2, 2))) == 0
     assert unexplained_variance(np.full((3, 2), 0.1), np.full((3, 2), 0.2)) == np.inf
+    # A common mean, however large, is not part of the variance, as long as the samples can be told apart.
+    far = 1e8 + np.array([[0.0], [1.0], [2.0], [3.0]])
+    assert unexplained_variance(far, far + 0.5) == pytest.approx(0.2)
+    assert unexplained_variance(far, far + 0.5, mean=far.mean(axis=0)) == pytest.approx(0.2)
 
 
 def test_unexplained_variance_rejects_other_shapes():
