@@ -107,7 +107,7 @@ def open_activations(path: str) -> np.ndarray:
     try:
         activations = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        fail(f"--data {path}: no such file (and not 'synthetic' or 'digits')")
+        fail(f"--data {path}: no such file, nor one of the data sets that --help names")
     except (OSError, ValueError, EOFError) as error:
         fail(f"--data {path}: not a readable .npy array ({error})".replace("\n", " "))
     if not isinstance(activations, np.ndarray):

@@ -84,6 +84,8 @@ def parse(arguments):
 
 
 def load(options, seed):
+    if options.n_components is not None and max(options.l0) > options.n_components:
+        fail(f"--l0 {max(options.l0):g}: must be at most the {options.n_components} components")
     sizes = {"n_components": options.n_components, "n_active": max(options.l0), "n_samples": options.n_samples}
     return digits(seed, **sizes) if options.data == "digits" else from_file(options.data, seed, **sizes)
 

@@ -81,9 +81,11 @@ def parse(arguments):
     names = [*CONTESTANTS, "oracle"]
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", default=["paper"], choices=PROBLEMS, metavar="PROBLEM",
-                        help="any of: " + " ".join(PROBLEMS) + " (default: paper)")  # fmt: skip
+                        help="any of: " + described({name: PROBLEMS[name][0] for name in PROBLEMS})
+                        + " (default: paper)")  # fmt: skip
     parser.add_argument("--contestants", nargs="+", default=names, choices=names, metavar="CONTESTANT",
-                        help="any of: " + " ".join(names))  # fmt: skip
+                        help="any of: " + described(LABELS) + " (default: all, five minutes a seed at the "
+                        "default size; skcode and oracle alone take half a minute)")  # fmt: skip
     parser.add_argument("--n-components", type=natural(2), nargs="+", default=[1000], metavar="N",
                         help="true atoms (default: 1000)")  # fmt: skip
     parser.add_argument("--n-samples", type=natural(20), nargs="+", default=None, metavar="N",
@@ -106,7 +108,13 @@ def parse(arguments):
     for name in [name for name in options.contestants if name in NEEDS and not importlib.util.find_spec(NEEDS[name])]:
         print(f"{name} is left out: {NEEDS[name]} is not installed", file=sys.stderr)
         options.contestants.remove(name)
+    if not options.contestants:
+        fail('--contestants: none of them is installed: python -m pip install ".[peers]"')
     return options
+
+
+def described(names: dict[str, str]) -> str:
+    return "; ".join(f"{name} ({what})" for name, what in names.items()).replace("%", "%%")
 
 
 def default_samples(problem: str, n_components: int) -> int:
@@ -260,11 +268,12 @@ def show(rows: list[dict]) -> None:
     notes = [
         "recovered: share of true atoms matched with a cosine above 0.9; then of those that as many samples use.",
         f"objective, L0: of exact codes, alpha={ALPHA:g}, on samples that none has seen, without noise.",
-        *(["MCC-OOD: published variant, in brackets the published mean, of 500 epochs or at most 1000 rounds.",
+        *(["MCC-OOD: published variant" + (", in brackets the published mean, of 500 epochs or at most 1000 rounds."
+                                           if any(published_mcc(row) is not None for row in rows) else "."),
           "adjusted: plain MCC out of distribution, corrected for chance."]
           if paper else []),
         f"epochs: seconds in epochs of the published TopK autoencoder, {unit}; one takes "
-        f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.2f} s.",
+        f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.2g} s.",
         f"Equations for all unknowns from {first['fewest_samples']} samples; from the true codes, least squares gives "
         f"a mean cosine of {first['ceiling_cosine']:.3f} and recovers {first['ceiling_recovered']:.3f}.",
     ]  # fmt: skip
@@ -310,11 +319,12 @@ def _time_panel(axis, rows):
             axis.plot(times / unit, shares, color=colour, lw=1.2, alpha=0.8)
             label = LABELS[row["contestant"]] if row["seed"] == rows[0]["seed"] else None
             axis.plot(times[-1] / unit, shares[-1], "o", ms=6, color=colour, label=label)
-    axis.set(xscale="log", xlabel="time of learning, in epochs of the published autoencoder",
+    axis.set(xscale="log", xlabel="time, in epochs of the published autoencoder",
              ylabel="share of true atoms with a cosine above 0.9")  # fmt: skip
     _plain_ticks(axis)
     axis.set_title(f"{rows[0]['n_components']} atoms from {rows[0]['n_samples']} samples", fontsize=11, loc="left")
-    axis.legend(frameon=False, fontsize=8.5)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8.5)
 
 
 def _samples_panel(axis, rows, key):
@@ -332,13 +342,14 @@ def _samples_panel(axis, rows, key):
                       label=f"{LABELS[contestant]}, n={n}")  # fmt: skip
         if key == "recovered":
             sizes, values = _means(part, part[0]["contestant"], "ceiling_recovered")
-            axis.plot(sizes / n, values, "--", lw=1, color="#222222", alpha=fade)
+            axis.plot(sizes / n, values, "--", marker="_", ms=9, lw=1, color="#222222", alpha=fade)
         axis.axvline(part[0]["fewest_samples"] / n, color="#222222", lw=1, ls=":", alpha=fade)
         if published[n] is not None:
             axis.plot(2500 / n, published[n], "x", ms=8, mew=2, color=COLOURS["alternating"])
-            axis.annotate(f"DL-FISTA published, n={n}", (2500 / n, published[n]), xytext=(7, 3),
-                          textcoords="offset points", fontsize=8.5)  # fmt: skip
-    axis.set(xscale="log", xlabel="training samples for each atom; dotted: as many equations as unknowns")
+            to_the_left = 2500 / n > 0.7 * max(row["n_samples"] / row["n_components"] for row in rows)
+            axis.annotate(f"DL-FISTA published, n={n}", (2500 / n, published[n]), xytext=(-8 if to_the_left else 8, 3),
+                          textcoords="offset points", ha="right" if to_the_left else "left", fontsize=8.5)  # fmt: skip
+    axis.set(xscale="log", xlabel="samples for each atom; dotted: equations for all unknowns")
     _plain_ticks(axis)
     if key == "recovered":
         axis.set_title("Recovery against samples; dashed: from the true codes", fontsize=11, loc="left")
@@ -346,7 +357,8 @@ def _samples_panel(axis, rows, key):
     else:
         axis.set_title("Codes on new combinations against samples", fontsize=11, loc="left")
         axis.set_ylabel("MCC out of distribution")
-    axis.legend(frameon=False, fontsize=8)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8)
 
 
 def _means(rows, contestant, key):

@@ -291,10 +291,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
         The first block sets ``alpha_`` and ``offset_``, if these come from the data. After a `fit`, learning goes on
         from its dictionary and keeps them; otherwise the schedule of the search takes 80 samples for each atom, and at
-        least 20,000 in all, and a shorter stream should be repeated until it has as many. A longer one is averaged over ever longer. The
-        components can be used after each block. `finalize` polishes them on the latest samples, ten for each atom and
-        at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the number of atoms)
-        are cut.
+        least 20,000 in all, and a shorter stream should be repeated until it has as many. A longer one is averaged over
+        ever longer. The components can be used after each block. `finalize` polishes them on the latest samples, ten
+        for each atom and at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the
+        number of atoms) are cut. Parameters changed, callbacks and ``validation_fraction`` have no effect on a stream.
 
         Parameters
         ----------

@@ -20,7 +20,7 @@ from .atoms import Statistics, directions_of, redundancy_threshold, redundant_at
 # atom as where there are many. With few, it takes long until chance has put the last atoms right.
 _VISITS = 80, 500
 _SCARCITY = 2.0
-_FEWEST_ATOMS = 250  # for which a search takes samples: with fewer, each sample holds more of them, and says less of each
+_FEWEST_ATOMS = 250  # that a search takes samples for: where there are fewer, a sample says less of each that it holds
 # From the start of the search to its end, and to the end of the finish; penalties relative to alpha.
 _ALPHA = 3.0, 0.6, 0.2
 _GAMMA = 20.0, 8.0

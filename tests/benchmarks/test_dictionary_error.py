@@ -33,6 +33,7 @@ def test_codes_have_the_wanted_sparsity_after_the_refit(job, shift, penalty):
         (["--data", "nowhere.npy"], "--data nowhere.npy: no such file"),
         (["--l0", "0"], "must be at least 1, got 0"),
         (["--l0", "40"], "--l0 40: must be at most the 32 features"),
+        (["--l0", "30", "--n-components", "20"], "--l0 30: must be at most the 20 components"),
     ],
 )
 def test_bad_arguments_are_named(job, tmp_path, capsys, arguments, message):

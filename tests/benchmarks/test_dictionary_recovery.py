@@ -53,6 +53,9 @@ def test_what_is_not_installed_is_left_out(job, monkeypatch, capsys):
     monkeypatch.setitem(job.NEEDS, "spams", "no_such_package")
     assert "spams" not in job.parse([]).contestants
     assert "spams is left out: no_such_package is not installed" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        job.parse(["--contestants", "spams"])
+    assert "--contestants: none of them is installed" in capsys.readouterr().err
 
 
 def test_fewest_samples_are_those_of_the_notes(parts):
