@@ -465,7 +465,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 energy += np.einsum("ij,ij->", part, part, dtype=np.float64)
         if largest == 0:
             raise ValueError(
-                "X, less the offset, must not be all zero: alpha='auto' comes from it, and there is nothing to learn."
+                f"X, less the offset, must not be all zero, but n_samples={len(X)} are: alpha='auto' comes from it."
             )
         scale = float(np.sqrt(energy / len(X)))
         least, most = (float(bound) ** _SCALES for bound in (np.finfo(X.dtype).tiny, np.finfo(X.dtype).max))
