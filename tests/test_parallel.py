@@ -66,6 +66,7 @@ INTERRUPTED = """
 import os, signal, threading, time
 import numpy as np
 from skcode.solvers import fista
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background inherit that it is ignored
 rng = np.random.RandomState(0)
 X, dictionary = rng.standard_normal((4000, 100)), rng.standard_normal((400, 100))
 fista(X[:2], dictionary, 0.01, max_iter=10)
