@@ -80,12 +80,13 @@ def parse(arguments):
     parser.add_argument("--n-jobs", type=natural(1), default=min(2, os.cpu_count() or 1), metavar="N",
                         help="threads (default: one per core, at most 2)")  # fmt: skip
     parser.add_argument("--output", default=".", metavar="DIR", help="where results are written (default: here)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.n_components is not None and max(options.l0) > options.n_components:
+        fail(f"--l0 {max(options.l0)}: must be at most the {options.n_components} components")
+    return options
 
 
 def load(options, seed):
-    if options.n_components is not None and max(options.l0) > options.n_components:
-        fail(f"--l0 {max(options.l0):g}: must be at most the {options.n_components} components")
     sizes = {"n_components": options.n_components, "n_active": max(options.l0), "n_samples": options.n_samples}
     return digits(seed, **sizes) if options.data == "digits" else from_file(options.data, seed, **sizes)
 

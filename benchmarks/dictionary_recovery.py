@@ -273,7 +273,7 @@ def show(rows: list[dict]) -> None:
           "adjusted: plain MCC out of distribution, corrected for chance."]
           if paper else []),
         f"epochs: seconds in epochs of the published TopK autoencoder, {unit}; one takes "
-        f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.2g} s.",
+        f"{np.median([row['epoch_seconds'] for row in rows if 'epoch_seconds' in row] or [np.nan]):.3g} s.",
         f"Equations for all unknowns from {first['fewest_samples']} samples; from the true codes, least squares gives "
         f"a mean cosine of {first['ceiling_cosine']:.3f} and recovers {first['ceiling_recovered']:.3f}.",
     ]  # fmt: skip

@@ -25,6 +25,7 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
     no atom is used at all, it warns and stops.
     """
     codes = None
+    ridge = _RIDGE * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X) or _RIDGE
     for epoch in range(1, max_epochs + 1):
         with single_threaded_blas:
             result = fista(
@@ -33,7 +34,7 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
             )  # fmt: skip
             codes = result.codes
             objective = float(_lasso.objective(X, codes, components, alpha, positive).mean())
-            updated = _least_squares_atoms(X, codes)
+            updated = _least_squares_atoms(X, codes, ridge)
         change = float(np.linalg.norm(updated - components) / np.linalg.norm(components))
         components[:] = updated
         at_rest = epoch >= _FEWEST_ROUNDS and change < tol
@@ -51,12 +52,11 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
             return
 
 
-def _least_squares_atoms(X, codes):
+def _least_squares_atoms(X, codes, ridge):
     """Return the unit-norm rows of ``(codes' codes + ridge I)^-1 codes' X``; an unused atom is zero."""
     dtype, codes = X.dtype, codes.astype(np.float64)  # the small ridge is lost in float32
     gram = codes.T @ codes
-    energy = float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X)
-    gram[np.diag_indices_from(gram)] += _RIDGE * energy if energy > 0 else _RIDGE
+    gram[np.diag_indices_from(gram)] += ridge
     atoms = np.linalg.solve(gram, codes.T @ X)
     norms = np.linalg.norm(atoms, axis=1, keepdims=True)
     return (atoms / np.maximum(norms, 1e-8)).astype(dtype)

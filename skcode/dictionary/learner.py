@@ -74,8 +74,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     method : {"online", "alternating"}, default="online"
         ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
         replacement of atoms that others make redundant [1]_. ``"alternating"`` is the published DL-FISTA [2]_: rounds
-        of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary scaled to unit atoms; atoms that
-        fall out of use stay out.
+        of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary (its small ridge in the scale of
+        the samples) scaled to unit atoms; atoms that fall out of use stay out.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
@@ -108,7 +108,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     random_state : int, RandomState instance or None, default=None
         Source of the initial dictionary and of the order of samples.
     verbose : int, default=0
-        1 prints some 20 to 40 lines, 2 one for each pass.
+        1 prints at most some 40 lines in a `fit`, 2 one for each pass; both one for each block of a stream.
 
     Attributes
     ----------
@@ -294,7 +294,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         least 20,000 in all, and a shorter stream should be repeated until it has as many. A longer one is averaged over
         ever longer. The components can be used after each block. `finalize` polishes them on the latest samples, ten
         for each atom and at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the
-        number of atoms) are cut. Parameters changed, callbacks and ``validation_fraction`` have no effect on a stream.
+        number of atoms) are cut. Callbacks and ``validation_fraction`` have no effect on a stream, and changes
+        of ``n_components``, ``alpha``, ``positive``, ``offset`` and ``dictionary_init`` none on its search.
 
         Parameters
         ----------
@@ -457,13 +458,15 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
     def _scale_of(self, X):
         """Return the root mean square norm of samples less the offset, where their squares can be told."""
-        energy, largest = 0.0, 0.0
+        energy, largest, largest_raw = 0.0, 0.0, 0.0
         for start in range(0, len(X), _ROWS_AT_ONCE):
             part = self._without_offset(X[start : start + _ROWS_AT_ONCE])
             largest = max(largest, float(np.abs(part).max()))
+            largest_raw = max(largest_raw, float(np.abs(X[start : start + _ROWS_AT_ONCE]).max()))
             with np.errstate(over="ignore"):
                 energy += np.einsum("ij,ij->", part, part, dtype=np.float64)
-        if largest == 0:
+        rounding = 2 * float(np.finfo(X.dtype).eps) + len(X) * float(np.finfo(np.float64).eps)  # of a mean
+        if largest <= rounding * largest_raw:
             raise ValueError(
                 f"X, less the offset, must not be all zero, but n_samples={len(X)} are: alpha='auto' comes from it."
             )

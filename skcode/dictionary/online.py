@@ -16,8 +16,9 @@ import scipy.sparse as sp
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
 
-# Samples per atom that a search takes at least and at most: three times as many where there are two distinct ones per
-# atom as where there are many. With few, it takes long until chance has put the last atoms right.
+# Samples per atom that a search takes at least and at most, if there are 250 atoms or more: three times as many where
+# there are two distinct ones per atom as where there are many. With few, it takes long until chance has put the last
+# atoms right.
 _VISITS = 80, 500
 _SCARCITY = 2.0
 _FEWEST_ATOMS = 250  # that a search takes samples for: where there are fewer, a sample says less of each that it holds

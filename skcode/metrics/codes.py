@@ -210,12 +210,14 @@ def unexplained_variance(X: ArrayLike, X_hat: ArrayLike, *, mean: ArrayLike | No
     if X.shape != X_hat.shape:
         raise ValueError(f"X and X_hat must have the same shape, got {X.shape} and {X_hat.shape}.")
     given = None if mean is None else np.asarray(mean)
-    mean = X.mean(axis=0, dtype=np.float64) if mean is None else given.astype(np.float64)
+    # From the first sample on, so that samples that are all the same have no variance to the last bit.
+    mean = X[0] + np.subtract(X, X[0], dtype=np.float64).mean(axis=0) if mean is None else given.astype(np.float64)
     if mean.shape != (X.shape[1],):
         raise ValueError(f"mean must be a vector of n_features={X.shape[1]} values, got shape {mean.shape}.")
     missed = float(np.sum(np.square(X - X_hat, dtype=np.float64)))
     total = float(np.sum(np.square(X - mean)))
-    rounding = np.finfo(given.dtype if given is not None and given.dtype.kind == "f" else np.float64).eps
-    if total <= (_ROUNDINGS * rounding) ** 2 * float(np.sum(np.square(X, dtype=np.float64))):
+    eps = np.finfo(np.float64).eps if given is None or given.dtype.kind != "f" else np.finfo(given.dtype).eps
+    rounding = _ROUNDINGS * float(eps) + len(X) * float(np.finfo(np.float64).eps)
+    if total <= rounding**2 * float(np.sum(np.square(X, dtype=np.float64))):
         return 0.0 if missed == 0.0 else float("inf")
     return missed / total

@@ -132,6 +132,13 @@ def test_unexplained_variance_by_hand():
     assert unexplained_variance(X, np.zeros((2, 2)), mean=[0, 0]) == 1
     assert unexplained_variance(np.ones((2, 2)), np.ones((2, 2))) == 0
     assert unexplained_variance(np.full((3, 2), 0.1), np.full((3, 2), 0.2)) == np.inf
+    same = np.full((20_000, 2), 0.1)
+    assert unexplained_variance(same, same + 0.1) == unexplained_variance(same, same + 0.1, mean=same.mean(axis=0))
+    assert unexplained_variance(same, same + 0.1) == np.inf
+    # Whatever the type of the mean, and the size of the squares beside it.
+    assert unexplained_variance(X, np.zeros((2, 2)), mean=np.ones(2, np.float16)) == 2
+    large = np.float32(1e20) * X.astype(np.float32)
+    assert unexplained_variance(large, 0 * large, mean=large.mean(axis=0)) == pytest.approx(2)
     # A common mean, however large, is not part of the variance, as long as the samples can be told apart.
     far = 1e8 + np.array([[0.0], [1.0], [2.0], [3.0]])
     assert unexplained_variance(far, far + 0.5) == pytest.approx(0.2)
