@@ -5,7 +5,7 @@ import pytest
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
-from skcode.dictionary.alternating import _least_squares_atoms
+from skcode.dictionary.alternating import _RIDGE, _least_squares_atoms
 from skcode.metrics import match_dictionaries, mcc_score
 from skcode.solvers import fista
 
@@ -31,6 +31,10 @@ def test_alternating_is_the_published_loop(shift, random_dictionary):
     np.testing.assert_array_equal(learner.unused_atoms_, ~codes.any(axis=0))
     assert learner.n_iter_ == 4
     assert learner.history_["mean_l0"][-1] == pytest.approx(np.count_nonzero(codes) / len(codes))
+
+
+def test_the_ridge_is_the_published_one_on_the_papers_samples(superposed):
+    assert _RIDGE * np.square(superposed.X_train).sum(axis=1).mean() == pytest.approx(1e-6, rel=0.1)
 
 
 def test_the_scale_of_the_samples_does_not_matter(shift):
