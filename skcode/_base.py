@@ -9,13 +9,14 @@ from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 
 from . import solvers
 from ._validation import (
     FLOATS,
     ArrayLike,
+    HasMethods,
     MatrixLike,
     StrOptions,
     check_array,
@@ -143,13 +144,16 @@ class CertifiedCoder(BaseCoder):
     def _inference_options(self):
         """Return the solver's ``max_iter``, ``tol`` and ``restart``."""
 
-    def codes(self, X: ArrayLike) -> CodingResult:
+    def codes(self, X: ArrayLike, codes_init: MatrixLike | None = None) -> CodingResult:
         """Return the codes of samples with what was spent on them and their certificate.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Samples.
+        codes_init : {array-like, CSR} of shape (n_samples, n_components), optional
+            Where the solver starts; an encoder's guess, for instance. With ``positive=True``, negative codes start
+            at 0. By default all do, or with ``penalty="mcp"`` at the L1 codes.
 
         Returns
         -------
@@ -162,14 +166,31 @@ class CertifiedCoder(BaseCoder):
         -----
         ConvergenceWarning
             Once, if any sample misses ``tol`` within ``max_iter`` iterations.
+
+        Raises
+        ------
+        ValueError
+            If ``X`` or ``codes_init`` has another shape, or numbers that are not finite.
         """
-        return self._infer(self._check_samples(X))
+        X = self._check_samples(X)
+        return self._infer(X, None if codes_init is None else self._check_start(codes_init, X))
+
+    def _check_start(self, codes_init, X):
+        codes = check_array(codes_init, accept_sparse="csr", dtype=X.dtype, input_name="codes_init")
+        wanted = len(X), len(self.components_)
+        if codes.shape != wanted:
+            raise ValueError(f"codes_init must have shape (n_samples, n_components)={wanted}, got {codes.shape}.")
+        if sp.issparse(codes):
+            codes = sp.csr_array(codes, copy=True)
+            codes.sum_duplicates()
+            return codes.maximum(0) if self.positive else codes
+        return np.maximum(codes, 0) if self.positive else codes
 
     def _encode(self, X):
         return self._infer(X).codes
 
-    def _infer(self, X):
-        result = self._solve(X)
+    def _infer(self, X, codes_init=None):
+        result = self._solve(X, codes_init=codes_init)
         self._warn_of_misses(result, X.dtype)
         if self.verbose:
             l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
@@ -205,7 +226,7 @@ class CertifiedCoder(BaseCoder):
         )
         return result._replace(codes=codes)
 
-    def _solve(self, X, sparse_output=None):
+    def _solve(self, X, sparse_output=None, codes_init=None):
         self._check_solver()
         options = self._inference_options()
         if self.penalty == "mcp":
@@ -215,6 +236,7 @@ class CertifiedCoder(BaseCoder):
             self._dictionary(),
             self.alpha_,
             positive=self.positive,
+            codes_init=codes_init,
             offset=self._offset(X),
             sparse_output=self.sparse_output if sparse_output is None else sparse_output,
             n_jobs=self.n_jobs,
@@ -262,3 +284,41 @@ class CertifiedCoder(BaseCoder):
 
     def _without_offset(self, X):
         return np.subtract(X, self.offset_).astype(X.dtype, copy=False) if self.offset_.any() else X
+
+
+class AmortisedCoder(BaseCoder):
+    """Base of coders that read codes off with a trained network, and may go on from there.
+
+    Subclasses take the parameters of ``_amortised_constraints`` and implement ``_amortised_codes``; their ``fit`` ends
+    with ``_fit_refiner``.
+    """
+
+    _amortised_constraints = {
+        "refine": [HasMethods(["codes", "fit", "get_params", "set_params"]), None],
+        "sparse_output": ["boolean"],
+        "n_jobs": [None, Integral],
+        "verbose": ["verbose"],
+    }
+
+    @abstractmethod
+    def _amortised_codes(self, X):
+        """Return the codes that the network reads off validated samples, dense or CSR, in the dtype of ``X``."""
+
+    def _fit_refiner(self, X):
+        """Set ``refiner_``: ``refine`` on this coder's dictionary and offset, or None."""
+        if self.refine is None:
+            self.refiner_ = None
+            return
+        if "dictionary" not in self.refine.get_params(deep=False):
+            raise ValueError(
+                f"refine must be a coder on a given dictionary, such as FISTACoder(), got {self.refine!r}."
+            )
+        self.refiner_ = clone(self.refine).set_params(dictionary=self.components_, offset=self.offset_).fit(X)
+
+    def _encode(self, X):
+        codes = self._amortised_codes(X)
+        if self.refiner_ is not None:
+            codes = self.refiner_.codes(X, codes_init=codes).codes
+        if sp.issparse(codes) == self.sparse_output:
+            return codes
+        return sp.csr_array(codes) if self.sparse_output else codes.toarray()
