@@ -25,10 +25,11 @@ from ..metrics import unexplained_variance
 from .alternating import alternate
 from .online import NOTHING, OnlineSearch, most_kept, visits
 from .scale import auto_alpha
+from .softplus import SoftplusDescent
 from .stream import StreamMixin
 
-_METHODS = ("online", "alternating")
-_ALTERNATIONS = 1000  # the published number of passes
+_METHODS = ("online", "alternating", "softplus")
+_ALTERNATIONS, _DESCENTS = 1000, 500  # the published numbers of passes
 _SHARE_OF_BATCH = 1 / 10  # of the samples, or as many as there are atoms
 _SMALLEST_BATCH = 64
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
@@ -42,7 +43,8 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         mean over samples of  1/2 ||x - offset - z D||^2 + penalty(z)        (z >= 0 when positive)
 
     The penalty of `transform`, and of ``method="alternating"``, is ``alpha * sum_j |z_j|``. ``method="online"`` learns
-    with the minimax concave penalty, which does not shrink codes (see `skcode.solvers.mcp`).
+    with the minimax concave penalty, which does not shrink codes (see `skcode.solvers.mcp`); ``method="softplus"`` with
+    ``n_features / (2 n_components)`` of ``alpha``.
 
     Parameters
     ----------
@@ -56,11 +58,13 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
     penalty : {"l1", "mcp"}, default="l1"
         Penalty of `transform` alone: ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in
         `FISTACoder`.
-    method : {"online", "alternating"}, default="online"
+    method : {"online", "alternating", "softplus"}, default="online"
         ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
         replacement of atoms that others make redundant [1]_. ``"alternating"`` is the published DL-FISTA [2]_: rounds
         of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary (its small ridge in the scale of
-        the samples) scaled to unit atoms; atoms that fall out of use stay out.
+        the samples) scaled to unit atoms; atoms that fall out of use stay out. ``"softplus"`` is the published
+        Softplus-Adam [2]_: codes of all samples, as softplus of free parameters, and the dictionary descended together
+        by Adam, in passes of 100 steps; positive codes only. Both are baselines.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
@@ -68,9 +72,10 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
     max_epochs : int, optional
         Passes over the training samples: of ``"online"`` before its finish of 4 to 30 more, by default as many as make
         80 samples per atom (145 where there are 2.5 distinct ones, 240 where there are 2; as for 250 atoms, if there
-        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000.
+        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000, and of ``"softplus"`` 500.
     tol : float, default=1e-5
-        ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
+        ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its
+        norm. With 0, ``"softplus"`` makes all of the published 50,000 steps, most of them next to nothing.
     validation_fraction : float, optional
         Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each pass by (see
         ``history_``). They are chosen at random; the others are copied.
@@ -108,9 +113,10 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
     history_ : dict of list of float
         For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
         non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
-        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with
-        ``"alternating"``; and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream,
-        ``unexplained`` is an error on samples not seen before.
+        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with the others;
+        and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream, ``unexplained`` is
+        an error on samples not seen before. No code of ``"softplus"`` is zero: those above 0.01 count, in the published
+        scale of samples.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
         of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
@@ -224,8 +230,8 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         ------
         ValueError
             If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``, ``validation_fraction`` leaves
-            too few samples, ``solver`` is not for the penalty, or ``alpha="auto"`` and ``X``, less the offset, is zero
-            or its squares are beyond its dtype.
+            too few samples, ``solver`` is not for the penalty, ``method="softplus"`` and codes may be negative, or
+            ``alpha="auto"`` and ``X``, less the offset, is zero or its squares are beyond its dtype.
 
         Warns
         -----
@@ -239,7 +245,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         self._set_offset(X)
         self.alpha_ = self._alpha_for(X)
         components = self._initial_dictionary(X)
-        learn = self._alternate if self.method == "alternating" else self._learn_online
+        learn = {"online": self._learn_online, "alternating": self._alternate, "softplus": self._descend}[self.method]
         n_passes, passes = learn(X, components, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
         context = self._init_callback_context(max_subtasks=n_passes)
@@ -303,6 +309,16 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
             self._centred(X), components, self.alpha_,
             positive=self.positive, max_epochs=max_epochs, tol=self.tol, n_jobs=self.n_jobs,
         )  # fmt: skip
+
+    def _descend(self, X, components, rng):
+        max_epochs = self.max_epochs or _DESCENTS
+        descent = SoftplusDescent(self._centred(X), components, self.alpha_, rng)
+        return max_epochs, descent.passes(max_epochs, self.tol)
+
+    def _check_training_samples(self, X):
+        if self.method == "softplus" and not self.positive:
+            raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
+        return super()._check_training_samples(X)
 
     def _hold_out(self, X, rng):
         """Return the samples to learn from and those to judge by, or None."""
