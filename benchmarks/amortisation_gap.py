@@ -34,6 +34,7 @@ from joblib import Parallel, delayed
 
 LABELS = {
     "linear_probe": "linear probe", "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
+    "softplus_adam": "Softplus-Adam (on the test half)", "softplus_adam_train": "Softplus-Adam (on train)",
     "learner": "DictionaryLearner (on train)", "oracle": "FISTA, true dictionary",
 }  # fmt: skip
 TITLES = {"digits": "A real network: new pairs of digits"}
@@ -176,6 +177,9 @@ def show(name: str, rows: list[dict], problem: Problem) -> None:
             f"alpha={problem.alpha:g} (for MP, whose codes are signed, the signed optimum).",
             FIT_SECONDS,
         ]
+        if "softplus_adam" in methods:
+            notes.insert(-1, "Softplus-Adam (on the test half): codes of the descent itself, as published; out of "
+                             "distribution, they are descended along with the dictionary.")  # fmt: skip
         if published:
             notes.append("In brackets: published mean over 3 seeds.")
     else:

@@ -1,6 +1,6 @@
 """Sparse coding under superposition, at home in scikit-learn."""
 
-from . import datasets, metrics, model_selection, solvers
+from . import datasets, metrics, model_selection, preprocessing, solvers
 from ._version import __version__
 from .autoencoder import SparseAutoencoder
 from .coding import FISTACoder, OracleCoder
@@ -15,5 +15,6 @@ __all__ = [
     "datasets",
     "metrics",
     "model_selection",
+    "preprocessing",
     "solvers",
 ]

@@ -11,10 +11,10 @@ import skcode
 PACKAGE = Path(str(files("skcode")))
 FLOORS = {
     "_version": 0, "_proximal": 0, "_lasso": 0, "_parallel": 0, "_validation": 0, "_callbacks": 0,
-    "solvers": 1, "datasets": 1, "_training": 1,
+    "solvers": 1, "datasets": 1, "preprocessing": 1, "_training": 1,
     "metrics": 2,
     "_base": 3,
-    "coding": 4, "dictionary": 4, "autoencoder": 4, "preprocessing": 4,
+    "coding": 4, "dictionary": 4, "autoencoder": 4,
     "model_selection": 5, "inspection": 5, "io": 5,
     "__init__": 6,
 }  # fmt: skip
@@ -61,7 +61,7 @@ def test_only_validation_touches_private_names_of_scikit_learn(path):
 
 
 def test_every_public_name_exists_and_is_documented():
-    for module in (skcode, skcode.datasets, skcode.metrics, skcode.solvers):
+    for module in (skcode, skcode.datasets, skcode.metrics, skcode.preprocessing, skcode.solvers):
         for name in module.__all__:
             if name.startswith("__") or name == "SOLVERS":
                 continue

@@ -22,6 +22,7 @@ ESTIMATORS = [
     DictionaryLearner(max_epochs=3),
     DictionaryLearner(max_epochs=3, positive=False, penalty="mcp", offset="mean"),
     DictionaryLearner(method="alternating", max_epochs=12),
+    DictionaryLearner(method="softplus", max_epochs=3),
     *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
 ]
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from math import ceil
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metaestimators import available_if
 
 from .._base import CertifiedCoder, level_of_caller
 from .._callbacks import CallbackSupportMixin, with_callbacks
 from .._validation import (
-    FLOATS,
     ArrayLike,
     StrOptions,
     check_dictionary,
-    check_is_fitted,
     check_random_state,
     derived_random_state,
     fit_context,
@@ -24,32 +20,22 @@ from .._validation import (
     open_unit_interval,
     positive_real,
     real_from,
-    validate_data,
 )
 from ..metrics import unexplained_variance
 from .alternating import alternate
-from .online import NOTHING, OnlineSearch, Reserve, visits
+from .online import NOTHING, OnlineSearch, most_kept, visits
+from .scale import auto_alpha
+from .softplus import SoftplusDescent
+from .stream import StreamMixin
 
-_METHODS = ("online", "alternating")
-_ALTERNATIONS = 1000  # the published number of passes
-_ROWS_AT_ONCE = 8192
+_METHODS = ("online", "alternating", "softplus")
+_ALTERNATIONS, _DESCENTS = 1000, 500  # the published numbers of passes
 _SHARE_OF_BATCH = 1 / 10  # of the samples, or as many as there are atoms
 _SMALLEST_BATCH = 64
-_RESERVE = 10, 10_000  # samples per atom, or in all, that a stream leaves for its finish, and a fit uses in its own,
-_RESERVE_BYTES = 1 << 28  # up to that size
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
-# alpha="auto" in units of the root mean square norm of the samples: 0.1 on the paper's protocol.
-_AUTO_ALPHA = 0.055
-_SCALES = 0.4  # powers of the least and the largest number between which samples may lie, so that squares can be told
 
 
-def _learns_online(learner):
-    if learner.method != "online":
-        raise AttributeError(f"learning from a stream needs method='online', got method={learner.method!r}.")
-    return True
-
-
-class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
+class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
     """Learn a dictionary from samples alone, then code on it as `FISTACoder` does.
 
     Looks for unit atoms that explain the samples by few of them each::
@@ -57,7 +43,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         mean over samples of  1/2 ||x - offset - z D||^2 + penalty(z)        (z >= 0 when positive)
 
     The penalty of `transform`, and of ``method="alternating"``, is ``alpha * sum_j |z_j|``. ``method="online"`` learns
-    with the minimax concave penalty, which does not shrink codes (see `skcode.solvers.mcp`).
+    with the minimax concave penalty, which does not shrink codes (see `skcode.solvers.mcp`); ``method="softplus"`` with
+    ``n_features / (2 n_components)`` of ``alpha``.
 
     Parameters
     ----------
@@ -71,11 +58,13 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     penalty : {"l1", "mcp"}, default="l1"
         Penalty of `transform` alone: ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in
         `FISTACoder`.
-    method : {"online", "alternating"}, default="online"
+    method : {"online", "alternating", "softplus"}, default="online"
         ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
         replacement of atoms that others make redundant [1]_. ``"alternating"`` is the published DL-FISTA [2]_: rounds
         of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary (its small ridge in the scale of
-        the samples) scaled to unit atoms; atoms that fall out of use stay out.
+        the samples) scaled to unit atoms; atoms that fall out of use stay out. ``"softplus"`` is the published
+        Softplus-Adam [2]_: codes of all samples, as softplus of free parameters, and the dictionary descended together
+        by Adam, in passes of 100 steps; positive codes only. Both are baselines.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
@@ -83,9 +72,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     max_epochs : int, optional
         Passes over the training samples: of ``"online"`` before its finish of 4 to 30 more, by default as many as make
         80 samples per atom (145 where there are 2.5 distinct ones, 240 where there are 2; as for 250 atoms, if there
-        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000.
+        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000, and of ``"softplus"`` 500.
     tol : float, default=1e-5
-        ``"alternating"`` stops when a pass changes the dictionary by less than this share of its norm.
+        ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its
+        norm. With 0, ``"softplus"`` makes all of the published 50,000 steps, most of them next to nothing.
     validation_fraction : float, optional
         Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each pass by (see
         ``history_``). They are chosen at random; the others are copied.
@@ -123,9 +113,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     history_ : dict of list of float
         For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
         non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
-        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with
-        ``"alternating"``; and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream,
-        ``unexplained`` is an error on samples not seen before.
+        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with the others;
+        and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream, ``unexplained`` is
+        an error on samples not seen before. No code of ``"softplus"`` is zero: those above 0.01 count, in the published
+        scale of samples.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
         of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
@@ -239,8 +230,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ------
         ValueError
             If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``, ``validation_fraction`` leaves
-            too few samples, ``solver`` is not for the penalty, or ``alpha="auto"`` and ``X``, less the offset, is zero
-            or its squares are beyond its dtype.
+            too few samples, ``solver`` is not for the penalty, ``method="softplus"`` and codes may be negative, or
+            ``alpha="auto"`` and ``X``, less the offset, is zero or its squares are beyond its dtype.
 
         Warns
         -----
@@ -254,7 +245,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self._set_offset(X)
         self.alpha_ = self._alpha_for(X)
         components = self._initial_dictionary(X)
-        learn = self._alternate if self.method == "alternating" else self._learn_online
+        learn = {"online": self._learn_online, "alternating": self._alternate, "softplus": self._descend}[self.method]
         n_passes, passes = learn(X, components, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
         context = self._init_callback_context(max_subtasks=n_passes)
@@ -284,89 +275,6 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
-    @available_if(_learns_online)
-    @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
-        """Go on learning from a block of samples; the blocks of a stream need not fit into memory together.
-
-        The first block sets ``alpha_`` and ``offset_``, if these come from the data. After a `fit`, learning goes on
-        from its dictionary and keeps them; otherwise the schedule of the search takes 80 samples for each atom, and at
-        least 20,000 in all, and a shorter stream should be repeated until it has as many. A longer one is averaged over
-        ever longer. The components can be used after each block. `finalize` polishes them on the latest samples, ten
-        for each atom and at least 10,000, which are kept for that. Blocks larger than ``batch_size`` (by default, the
-        number of atoms) are cut. Callbacks and ``validation_fraction`` have no effect on a stream, and changes
-        of ``n_components``, ``alpha``, ``positive``, ``offset`` and ``dictionary_init`` none on its search.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : ignored
-            Present for API consistency.
-
-        Returns
-        -------
-        self : DictionaryLearner
-            The learner.
-
-        Raises
-        ------
-        AttributeError
-            If ``method`` is not ``"online"``.
-        ValueError
-            If ``X`` has other features than the samples before, ``alpha="auto"`` and the first block, less the offset,
-            is zero or out of scale, or ``dictionary_init`` or ``offset`` does not fit.
-        """
-        self._check_solver()
-        if not hasattr(self, "_search"):
-            X = self._begin_stream(X)
-        else:
-            X = validate_data(self, X, dtype=[self._search.components.dtype], order="C", reset=False)
-        self._n_seen_samples += len(X)
-        self.mean_ = self.mean_ + (X.mean(axis=0, dtype=np.float64) - self.mean_) * (len(X) / self._n_seen_samples)
-        self.mean_ = self.mean_.astype(X.dtype)
-        X, total = self._centred(X), NOTHING
-        self._reserve.add(X)
-        for part in np.array_split(X, ceil(len(X) / (self.batch_size or len(self._search.components)))):
-            total += self._search.step(part, self.n_jobs)
-        self._record(_means(total), None)
-        self._take_components(self._search.components)
-        return self
-
-    def _begin_stream(self, X):
-        fitted = hasattr(self, "components_")
-        X = validate_data(self, X, dtype=[self.components_.dtype] if fitted else FLOATS, order="C", reset=not fitted)
-        if fitted:
-            components = self.components_.copy()
-        else:
-            self._set_offset(X)
-            self.alpha_ = self._alpha_for(X)
-            components = self._initial_dictionary(X)
-            self.history_, self.n_iter_, self._n_seen_samples = {}, 0, 0
-        n_visits = visits(len(components))
-        self._search = OnlineSearch(components, self.alpha_, positive=self.positive, n_visits=n_visits)
-        if fitted:
-            self._search.n_seen = n_visits
-        self._reserve = Reserve(self._most_kept(X, len(components)), X.shape[1], X.dtype)
-        return X
-
-    @available_if(_learns_online)
-    def finalize(self) -> DictionaryLearner:
-        """Polish what `partial_fit` has learned, on the latest samples; more blocks may follow.
-
-        Returns
-        -------
-        self : DictionaryLearner
-            The learner.
-        """
-        check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
-        for step in self._search.finish(self._reserve.samples, self.n_jobs):
-            self._record(_means(step), None)
-        components = self._search.components.copy()
-        components[self._search.surplus] = 0
-        self._take_components(components)
-        return self
-
     def _learn_online(self, X, components, rng):
         n_samples = len(X)
         n_epochs = self.max_epochs or int(
@@ -376,7 +284,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples, n_distinct=n_samples
         )
         batch_size = self._batch_size(n_samples, len(components))
-        most = self._most_kept(X, len(components))
+        most = most_kept(X, len(components))
         n_polished = min(n_samples, most)
 
         def passes():
@@ -384,14 +292,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 order, total = rng.permutation(n_samples), NOTHING
                 for rows in np.array_split(order, max(n_samples // batch_size, 1)):
                     total += search.step(self._centred(X[np.sort(rows)]), self.n_jobs)
-                yield _means(total), False
+                yield total.record(), False
             some = X if n_samples <= most else X[np.sort(rng.choice(n_samples, most, replace=False))]
             left = search.n_rounds(n_polished)
             for step in search.finish(self._centred(some), self.n_jobs):
                 left -= 1
                 if left == 0:
                     components[search.surplus] = 0
-                yield _means(step), left == 0
+                yield step.record(), left == 0
 
         return n_epochs + search.n_rounds(n_polished), passes()
 
@@ -401,6 +309,16 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             self._centred(X), components, self.alpha_,
             positive=self.positive, max_epochs=max_epochs, tol=self.tol, n_jobs=self.n_jobs,
         )  # fmt: skip
+
+    def _descend(self, X, components, rng):
+        max_epochs = self.max_epochs or _DESCENTS
+        descent = SoftplusDescent(self._centred(X), components, self.alpha_, rng)
+        return max_epochs, descent.passes(max_epochs, self.tol)
+
+    def _check_training_samples(self, X):
+        if self.method == "softplus" and not self.positive:
+            raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
+        return super()._check_training_samples(X)
 
     def _hold_out(self, X, rng):
         """Return the samples to learn from and those to judge by, or None."""
@@ -429,10 +347,6 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 stacklevel=level_of_caller(),
             )
 
-    def _forget_stream(self):
-        for name in ("_search", "_reserve"):
-            self.__dict__.pop(name, None)
-
     def _record(self, record, n_passes):
         self.n_iter_ += 1
         for name, value in record.items():
@@ -445,39 +359,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def _batch_size(self, n_samples, n_components):
         return self.batch_size or max(min(int(_SHARE_OF_BATCH * n_samples), n_components), _SMALLEST_BATCH)
 
-    def _most_kept(self, X, n_components):
-        return max(min(max(_RESERVE[0] * n_components, _RESERVE[1]), _RESERVE_BYTES // X[0].nbytes), _SMALLEST_BATCH)
-
     def _centred(self, X):
         return np.ascontiguousarray(self._without_offset(X))
 
     def _alpha_for(self, X):
-        if self.alpha != "auto":
-            return float(self.alpha)
-        return _AUTO_ALPHA * self._scale_of(X)
-
-    def _scale_of(self, X):
-        """Return the root mean square norm of samples less the offset, where their squares can be told."""
-        energy, largest, largest_raw = 0.0, 0.0, 0.0
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            part = self._without_offset(X[start : start + _ROWS_AT_ONCE])
-            largest = max(largest, float(np.abs(part).max()))
-            largest_raw = max(largest_raw, float(np.abs(X[start : start + _ROWS_AT_ONCE]).max()))
-            with np.errstate(over="ignore"):
-                energy += np.einsum("ij,ij->", part, part, dtype=np.float64)
-        rounding = 2 * float(np.finfo(X.dtype).eps) + len(X) * float(np.finfo(np.float64).eps)  # of a mean
-        if largest <= rounding * largest_raw:
-            raise ValueError(
-                f"X, less the offset, must not be all zero, but n_samples={len(X)} are: alpha='auto' comes from it."
-            )
-        scale = float(np.sqrt(energy / len(X)))
-        least, most = (float(bound) ** _SCALES for bound in (np.finfo(X.dtype).tiny, np.finfo(X.dtype).max))
-        if not least <= scale <= most:
-            raise ValueError(
-                f"X, less the offset, must have a root mean square norm between {least:.0e} and {most:.0e} in "
-                f"{X.dtype}, got {scale:.1e}: squares of codes could not be told. Scale X."
-            )
-        return scale
+        return auto_alpha(X, self.offset_) if self.alpha == "auto" else float(self.alpha)
 
     def _initial_dictionary(self, X):
         n_features = X.shape[1]
@@ -493,14 +379,3 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
     def _inference_options(self):
         return {"max_iter": self.coding_max_iter, "tol": self.coding_tol, "restart": True}
-
-
-def _means(step):
-    """Return the entries of ``history_`` for the sums of a step."""
-    n_samples = max(step.n_samples, 1)
-    return {
-        "objective": step.objective / n_samples,
-        "mean_l0": step.nnz / n_samples,
-        "unexplained": step.unexplained / step.energy if step.energy > 0 else 0.0,
-        "n_replaced": step.n_replaced,
-    }

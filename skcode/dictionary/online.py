@@ -36,6 +36,9 @@ _FINISH_SWEEPS = 3
 _LAST_REPLACED = 0.8  # of the finish, and two rounds before its end
 _MOST_REPLACED = 0.1  # of all atoms, at a time
 _WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
+_RESERVE = 10, 10_000  # samples per atom, or in all, that a stream leaves for its finish, and a fit uses in its own,
+_RESERVE_BYTES = 1 << 28  # up to that size,
+_FEWEST_KEPT = 64  # but no fewer
 
 
 class Step(NamedTuple):
@@ -50,6 +53,16 @@ class Step(NamedTuple):
 
     def __add__(self, other):
         return Step(*(one + another for one, another in zip(self, other, strict=True)))
+
+    def record(self):
+        """Return the entries of ``history_``: means over samples."""
+        n_samples = max(self.n_samples, 1)
+        return {
+            "objective": self.objective / n_samples,
+            "mean_l0": self.nnz / n_samples,
+            "unexplained": self.unexplained / self.energy if self.energy > 0 else 0.0,
+            "n_replaced": self.n_replaced,
+        }
 
 
 NOTHING = Step(0, 0.0, 0.0, 0.0, 0, 0)
@@ -196,6 +209,11 @@ def chance_correlation(residual: np.ndarray, codes: sp.csr_array) -> float:
 def _between(first, last, share):
     """Return what lies a share of the way between two positive numbers, in their logarithms."""
     return first * (last / first) ** share
+
+
+def most_kept(X: np.ndarray, n_components: int) -> int:
+    """Return on how many samples like these a finish is made, at most."""
+    return max(min(max(_RESERVE[0] * n_components, _RESERVE[1]), _RESERVE_BYTES // X[0].nbytes), _FEWEST_KEPT)
 
 
 class Reserve:

@@ -83,18 +83,19 @@ def test_published_values_are_read_for_the_published_point_only(job):
     published = job.published_for(problem)
     # Mean MCC-OOD of FISTA with the true dictionary, n=100, over three seeds (arXiv:2603.28744, result files).
     assert published["oracle", "mcc_ood"][0] == pytest.approx(0.9856)
-    assert {method for method, _ in published} == set(job.METHODS) - {"dl_fista_train", "learner"}
+    ours = {"dl_fista_train", "softplus_adam_train", "learner"}
+    assert {method for method, _ in published} == set(job.METHODS) - ours
     assert not job.published_for(job.synthetic(0, 100, 10, 4000))
 
 
 @pytest.mark.filterwarnings("default")  # what old versions of matplotlib call is not ours to mend
 def test_a_tiny_run_writes_its_rows(job, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    methods = ["linear_probe", "sae_topk", "fista+topk", "oracle"]
+    methods = ["linear_probe", "sae_topk", "fista+topk", "softplus_adam", "oracle"]
     arguments = ["--n-components", "20", "--n-active", "2", "--n-samples", "80", "--n-jobs", "1", "--methods", *methods]
     job.main([*arguments, "--data", "synthetic", "--seeds", "100", "101", "--output", str(tmp_path)])
     report = json.loads((tmp_path / "amortisation_gap.json").read_text())
     assert [row["method"] for row in report["rows"]] == 2 * methods
-    assert (tmp_path / "amortisation_gap.csv").read_text().count("\n") == 9
+    assert (tmp_path / "amortisation_gap.csv").read_text().count("\n") == 11
     assert (tmp_path / "amortisation_gap.png").stat().st_size > 10_000
     assert "FISTA, true dictionary" in capsys.readouterr().out

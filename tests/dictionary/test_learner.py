@@ -9,6 +9,8 @@ from skcode.datasets import make_compositional_shift
 from skcode.dictionary.online import OnlineSearch
 from skcode.metrics import match_dictionaries, mcc_score
 
+METHODS = ("online", "alternating", "softplus")
+
 
 def test_the_truth_drawn_from_the_same_seed_is_not_where_learning_starts():
     true = np.random.RandomState(0).standard_normal((40, 15))
@@ -30,7 +32,7 @@ def test_default_width_is_twice_the_features(shift):
     np.testing.assert_allclose(np.linalg.norm(learner.components_, axis=1)[~learner.unused_atoms_], 1)
 
 
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 def test_offset_moves_samples_and_nothing_else(shift, method):
     options = {"method": method, "max_epochs": 3, "alpha": 0.1, "random_state": 0}
     plain = DictionaryLearner(40, **options).fit(shift.X_train - shift.X_train.mean(axis=0))
@@ -40,7 +42,7 @@ def test_offset_moves_samples_and_nothing_else(shift, method):
     np.testing.assert_allclose(centred.offset_, shift.X_train.mean(axis=0) + 5)
 
 
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 def test_same_seed_same_bits_for_any_n_jobs(shift, method):
     X = np.tile(shift.X_train, (6, 1))  # several chunks
     options = {"method": method, "max_epochs": 2, "batch_size": 700, "random_state": 0}
@@ -48,9 +50,12 @@ def test_same_seed_same_bits_for_any_n_jobs(shift, method):
     np.testing.assert_array_equal(one.components_, two.components_)
 
 
-@pytest.mark.parametrize(("method", "told"), [("online", "Lower alpha"), ("alternating", "stopped after pass 1")])
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [("online", "Lower alpha"), ("alternating", "stopped after pass 1"), ("softplus", "stopped after pass 3")],
+)
 def test_a_penalty_that_leaves_nothing_is_warned_of(shift, method, told):
-    learner = DictionaryLearner(40, method=method, alpha=50.0, random_state=0)
+    learner = DictionaryLearner(40, method=method, alpha=50.0, max_epochs=3, random_state=0)
     with pytest.warns(ConvergenceWarning, match=f"no sample uses any atom with alpha=50.*{told}"):
         learner.fit(shift.X_train)
     assert learner.unused_atoms_.all()
@@ -197,7 +202,7 @@ def test_a_scale_whose_squares_cannot_be_told_is_refused(superposed, scale):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 def test_nothing_can_be_learned_from_nothing(shift, method):
     constant = np.repeat(shift.X_train[:1], 1000, axis=0)
     for X, offset in (
@@ -218,8 +223,9 @@ def test_a_miss_names_the_parameters_of_inference(shift):
         learner.transform(shift.X_val)
 
 
-def test_partial_fit_is_for_the_online_method(shift):
-    learner = DictionaryLearner(method="alternating")
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_partial_fit_is_for_the_online_method(shift, method):
+    learner = DictionaryLearner(method=method)
     assert not hasattr(learner, "partial_fit")
     assert not hasattr(learner, "finalize")
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'"):
@@ -307,7 +313,7 @@ needs_callbacks = pytest.mark.skipif(
 
 
 @needs_callbacks
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 def test_callbacks_hear_of_every_pass(shift, method):
     listener = Listener()
     options = {"method": method, "max_epochs": 2, "random_state": 0}
@@ -320,7 +326,7 @@ def test_callbacks_hear_of_every_pass(shift, method):
 
 
 @needs_callbacks
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_callback_may_end_learning(shift, method):
     listener = Listener(most=3)
     learner = DictionaryLearner(20, method=method, random_state=0).set_callbacks(listener).fit(shift.X_train)
@@ -328,7 +334,7 @@ def test_a_callback_may_end_learning(shift, method):
     np.testing.assert_array_equal(learner.components_, listener.dictionaries[2])
 
 
-@pytest.mark.parametrize("method", ["online", "alternating"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("options", [{}, {"debias": True, "offset": "mean"}, {"penalty": "mcp"}])
 def test_held_out_samples_judge_each_pass(superposed, method, options):
     learner = DictionaryLearner(
