@@ -15,6 +15,20 @@ def minibatches(n_samples, batch_size, rng):
         yield order[start : start + batch_size]
 
 
+def hold_out(X, fraction, rng):
+    """Return the samples to learn from and those to judge by: a random share of ``fraction``, or None."""
+    if fraction is None:
+        return X, None
+    n_held = round(fraction * len(X))
+    if not 0 < n_held < len(X):
+        raise ValueError(
+            f"validation_fraction={fraction:g} of {len(X)} samples leaves {n_held} to judge by and "
+            f"{len(X) - n_held} to learn from."
+        )
+    order = rng.permutation(len(X))
+    return X[np.sort(order[n_held:])], X[np.sort(order[:n_held])]
+
+
 class Adam:
     """Adam with decoupled weight decay (Kingma and Ba, 2015; Loshchilov and Hutter, 2019), updating arrays in place.
 
@@ -35,28 +49,34 @@ class Adam:
         self.n_steps = 0
         self._moments = {name: (np.zeros_like(value), np.zeros_like(value)) for name, value in parameters.items()}
 
-    def step(self, gradients):
-        """Move the parameters that ``gradients`` names; the others stay as they are."""
+    def step(self, gradients, factor=1.0):
+        """Move the parameters that ``gradients`` names, by ``factor`` times the learning rate; the others stay."""
         self.n_steps += 1
-        rate = self.learning_rate / (1 - self._BETA_1**self.n_steps)
+        learning_rate = factor * self.learning_rate
+        rate = learning_rate / (1 - self._BETA_1**self.n_steps)
         correction = math.sqrt(1 - self._BETA_2**self.n_steps)
         for name, gradient in gradients.items():
             first, second = self._moments[name]
             _adam_step(
                 self.parameters[name].reshape(-1), np.ascontiguousarray(gradient).reshape(-1), first.reshape(-1),
-                second.reshape(-1), rate, correction, 1 - self.learning_rate * self.weight_decay, self._BETA_1,
+                second.reshape(-1), rate, correction, 1 - learning_rate * self.weight_decay, self._BETA_1,
                 self._BETA_2, self._EPSILON,
             )  # fmt: skip
 
+    def forget(self, name, rows):
+        """Forget the gradients of some rows of a parameter."""
+        for moment in self._moments[name]:
+            moment[rows] = 0
 
-@njit(cache=True, nogil=True)
+
+@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep it from being vectorised
 def _adam_step(parameter, gradient, first, second, rate, correction, shrink, beta_1, beta_2, epsilon):
     real = parameter.dtype.type
-    rate, correction, shrink, epsilon = real(rate), real(correction), real(shrink), real(epsilon)
+    rate, correction, shrink, epsilon = real(rate), real(1 / correction), real(shrink), real(epsilon)
     beta_1, beta_2 = real(beta_1), real(beta_2)
     rest_1, rest_2 = real(1) - beta_1, real(1) - beta_2
     for j in range(parameter.size):
         slope = gradient[j]
         first[j] = beta_1 * first[j] + rest_1 * slope
         second[j] = beta_2 * second[j] + rest_2 * slope * slope
-        parameter[j] = shrink * parameter[j] - rate * first[j] / (np.sqrt(second[j]) / correction + epsilon)
+        parameter[j] = shrink * parameter[j] - rate * first[j] / (np.sqrt(second[j]) * correction + epsilon)

@@ -32,6 +32,7 @@ __all__ = [
     "open_unit_interval",
     "positive_real",
     "real_from",
+    "unit_interval",
     "validate_data",
     "validate_params",
 ]
@@ -48,6 +49,11 @@ def positive_real():
 def open_unit_interval():
     """Return the constraint of a parameter that is a real number between 0 and 1, neither included."""
     return Interval(Real, 0, 1, closed="neither")
+
+
+def unit_interval():
+    """Return the constraint of a parameter that is a real number from 0 to 1."""
+    return Interval(Real, 0, 1, closed="both")
 
 
 def real_from(lowest):

@@ -1,258 +1,341 @@
-"""One class per activation of a sparse autoencoder: its forward pass and its hand-written gradient.
+"""One class per feed-forward activation of a sparse autoencoder: its codes and its hand-written gradient.
 
-Parameters are a dict of arrays: ``decoder`` (n_components, n_features), ``decoder_bias`` (n_features,), and for the
-feed-forward ones ``encoder`` (n_components, n_features) and ``encoder_bias`` (n_components,). Every class offers
+Parameters are a dict of arrays: ``decoder`` and ``encoder`` (n_components, n_features), ``encoder_bias``
+(n_components,), ``decoder_bias`` (n_features,), and what an activation adds. Every class offers
 
 * ``initialise(parameters)``: add what is its own;
-* ``encode(parameters, X)``: the codes;
-* ``loss_and_gradients(parameters, X, alpha)``: the squared error (mean over samples and features), the penalty (mean
-  over samples, ``alpha`` included), the codes, and the gradients of the sum of the two.
+* ``step(parameters, X, alpha, ...)``: loss, codes and gradients of a mini-batch, as a `Step`;
+* ``constrain(parameters)``: bring the parameters back, after a step, to where they are defined;
+* ``folded(parameters)``: the parameters of inference, which are the same for all, and ``unfolded``, the way back.
 
-The training loop knows none of them by name; a new activation is a class here and a row in ``ACTIVATIONS``.
+The training loop knows none of them by name; a new activation is a class and a row in ``ACTIVATIONS``.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
+
+from .codes import Codes, above, largest, largest_of_all
+
+_FIRST_THRESHOLD = 1e-3  # of JumpReLU, as published
+_AUXILIARY_WEIGHT = 1 / 32  # Gao et al., 2024
 
 
-class FeedForward:
-    """``codes = activation(encoder (x - decoder_bias) + encoder_bias)``, reconstruction ``codes decoder + bias``."""
+class Step(NamedTuple):
+    """What a mini-batch showed: sums over its samples, and the gradients of the loss."""
 
-    signed = False
+    squared_error: float
+    penalty: float  # alpha not included
+    codes: Codes
+    centred: np.ndarray  # X less the decoder bias
+    preactivation: np.ndarray | None
+    excess: np.ndarray  # reconstruction less X
+    gradients: dict
 
-    def __init__(self, n_active, bandwidth):
+
+class Activation:
+    """What all activations share.
+
+    Parameters
+    ----------
+    n_active : int
+        Number of active latents, for those that count them.
+    bandwidth : float
+        Width of the kernel of straight-through gradients.
+    widths : list of int
+        Nested widths of the dictionary.
+    """
+
+    signed = False  # whether codes can be negative
+    penalised = False  # whether the loss has a penalty, which `alpha` weighs
+    thresholded = False  # whether codes are what exceeds `threshold_`, which can then be set for a wanted mean L0
+
+    def __init__(self, n_active, bandwidth, widths):
         self.n_active = n_active
         self.bandwidth = bandwidth
+        self.widths = widths
 
     def initialise(self, parameters):
         """Add the parameters that only this activation has."""
 
+    def constrain(self, parameters):
+        """Bring parameters back to where they are defined, in place."""
+
+
+class FeedForward(Activation):
+    """``codes = activation(encoder (x - decoder_bias) + encoder_bias)``, reconstruction ``codes decoder + bias``."""
+
     def encode(self, parameters, X):
-        """Return the codes of samples."""
-        return self._activate(self._preactivation(parameters, X - parameters["decoder_bias"]), parameters)
+        """Return the codes of samples by the parameters of inference."""
+        preactivation = _preactivation(parameters, X - parameters["decoder_bias"])
+        return above(preactivation, parameters["threshold"])
 
-    def loss_and_gradients(self, parameters, X, alpha):
-        """Return the squared error, the penalty, the codes, and the gradients."""
+    def step(self, parameters, X, alpha, n_samples=None, feature_weight=None):
+        """Return loss and gradients of a mini-batch.
+
+        Parameters
+        ----------
+        parameters : dict of ndarray
+            The parameters of training.
+        X : ndarray of shape (n_rows, n_features)
+            Samples.
+        alpha : float
+            Weight of the penalty.
+        n_samples : int, optional
+            Number of samples that the loss is the mean of, if these are a part of a mini-batch.
+        feature_weight : ndarray of shape (n_features,), optional
+            Weight of the squared error of each feature.
+        """
+        n_samples = n_samples or len(X)
         centred = X - parameters["decoder_bias"]
-        preactivation = self._preactivation(parameters, centred)
-        codes = self._activate(preactivation, parameters)
-        error = codes @ parameters["decoder"] - centred
-        squared_error = float(np.vdot(error, error)) / error.size
-        error *= X.dtype.type(2 / error.size)
+        preactivation = _preactivation(parameters, centred)
+        error_of = _Error(centred, 2 / (n_samples * X.shape[1]), feature_weight)
+        codes, slope, squared_error, penalty, gradients = self._backward(
+            parameters, preactivation, alpha / n_samples, error_of
+        )
+        slope = codes.with_values(slope)
+        by_component = slope.sum_by_component()
+        gradients["encoder"] = slope.accumulate(centred)
+        gradients.setdefault("encoder_bias", by_component)
+        gradients["decoder_bias"] -= by_component @ parameters["encoder"]
+        return Step(squared_error, penalty, codes, centred, preactivation, error_of.excess, gradients)
 
-        gradients = {"decoder": codes.T @ error}
-        slope = error @ parameters["decoder"].T
-        weight = alpha / len(X)
-        penalty = weight * self._backward(preactivation, codes, slope, weight, parameters, gradients)
-        gradients["encoder"] = slope.T @ centred
-        gradients["encoder_bias"] = slope.sum(axis=0)
-        gradients["decoder_bias"] = error.sum(axis=0) - gradients["encoder_bias"] @ parameters["encoder"]
-        return squared_error, penalty, codes, gradients
+    def _backward(self, parameters, preactivation, weight, error_of):
+        """Return codes, the slope of the loss by preactivation at their places, squared error and penalty, gradients.
 
-    def _preactivation(self, parameters, centred):
-        preactivation = centred @ parameters["encoder"].T
-        preactivation += parameters["encoder_bias"]
-        return preactivation
+        Whatever the gradients leave out follows from the slope.
+        """
+        codes = self._codes(parameters, preactivation)
+        squared_error, slope, gradients = _reconstruct(codes, parameters["decoder"], error_of)
+        penalty, slope = self._penalise(codes, slope, weight)
+        return codes, slope, squared_error, penalty, gradients
+
+    def _penalise(self, codes, slope, weight):
+        return 0.0, slope
+
+    def auxiliary(self, parameters, step, dead, n_active, feature_weight=None):
+        """Add to the gradients those of what ``n_active`` dead latents a sample leave of the error (AuxK).
+
+        The loss is 1/32 of the share of the squared error that they leave; only their own weights are moved by it.
+        """
+        error_of = _Error(-step.excess, auxiliary_scale(step.excess, feature_weight), feature_weight)
+        codes = largest(np.ascontiguousarray(step.preactivation[:, dead]), min(n_active, len(dead)))
+        _, slope, gradients = _reconstruct(codes, parameters["decoder"][dead], error_of)
+        slope = codes.with_values(slope)
+        step.gradients["decoder"][dead] += gradients["decoder"]
+        step.gradients["encoder"][dead] += slope.accumulate(step.centred)
+        step.gradients["encoder_bias"][dead] += slope.sum_by_component()
+
+    def folded(self, parameters):
+        """Return the parameters of inference: with ``threshold``, above which preactivations are codes."""
+        names = ("encoder", "encoder_bias", "decoder", "decoder_bias")
+        return {name: parameters[name] for name in names} | {"threshold": np.zeros_like(parameters["encoder_bias"])}
+
+    def unfolded(self, parameters):
+        """Return the parameters of training that `folded` makes these of."""
+        return {name: value.copy() for name, value in parameters.items() if name != "threshold"}
 
 
 class ReLU(FeedForward):
     """Rectified codes with an L1 penalty."""
 
-    def _activate(self, preactivation, parameters):
-        return np.maximum(preactivation, 0)
+    penalised = True
 
-    def _backward(self, preactivation, codes, slope, weight, parameters, gradients):
-        slope += slope.dtype.type(weight)
-        slope *= codes > 0
-        return float(codes.sum())
+    def _codes(self, parameters, preactivation):
+        return above(preactivation, np.zeros_like(parameters["encoder_bias"]))
+
+    def _penalise(self, codes, slope, weight):
+        return float(codes.values.sum()), slope + slope.dtype.type(weight)
 
 
 class TopK(FeedForward):
-    """The ``n_active`` largest preactivations, rectified; no penalty (Gao et al., 2024)."""
+    """The ``n_active`` largest preactivations of a sample, if positive; no penalty (Gao et al., 2024)."""
 
-    def _activate(self, preactivation, parameters):
-        return _largest_per_row(preactivation, self.n_active)
-
-    def _backward(self, preactivation, codes, slope, weight, parameters, gradients):
-        slope *= codes > 0
-        return 0.0
-
-
-class JumpReLU(FeedForward):
-    """Rectified codes above a learned threshold per component, with an L0 penalty (Rajamanoharan et al., 2024).
-
-    Nothing but a straight-through estimate moves the threshold: a rectangle kernel of width ``bandwidth``. As
-    published, the one of the penalty looks at codes and not at preactivations, so that a code of zero counts only while
-    the threshold is below half a bandwidth.
-    """
-
-    _FIRST_THRESHOLD = 1e-3
-    _LARGEST_LOG = 20.0
-
-    def initialise(self, parameters):
-        """Add the thresholds, as logarithms."""
-        parameters["log_threshold"] = np.full_like(parameters["encoder_bias"], np.log(self._FIRST_THRESHOLD))
-
-    def threshold(self, parameters):
-        """Return the thresholds, shape ``(n_components,)``."""
-        if "threshold" in parameters:  # trained
-            return parameters["threshold"]
-        return np.exp(np.minimum(parameters["log_threshold"], self._LARGEST_LOG))
-
-    def _activate(self, preactivation, parameters):
-        return np.where(preactivation > self.threshold(parameters), preactivation, 0)
-
-    def _backward(self, preactivation, codes, slope, weight, parameters, gradients):
-        threshold = self.threshold(parameters)
-        gradients["log_threshold"] = np.zeros_like(threshold)
-        _jump_backward(preactivation, codes, slope, threshold, self.bandwidth, weight, gradients["log_threshold"])
-        gradients["log_threshold"] *= threshold * (parameters["log_threshold"] <= self._LARGEST_LOG)
-        return float(np.count_nonzero(codes))
-
-
-class MatchingPursuit:
-    """``n_active`` greedy steps on the unit-norm decoder, unrolled and differentiated through (MP-SAE; signed codes).
-
-    There is no encoder: each step takes the atom of largest absolute correlation with the residual, and as in the
-    authors' code none twice.
-    """
-
-    signed = True
-
-    def __init__(self, n_active, bandwidth):
-        self.n_active = n_active
-
-    def initialise(self, parameters):
-        """Drop the encoder."""
-        del parameters["encoder"], parameters["encoder_bias"]
+    def _codes(self, parameters, preactivation):
+        return largest(preactivation, self.n_active)
 
     def encode(self, parameters, X):
         """Return the codes of samples."""
-        chosen, values, _ = self._pursue(_unit_rows(parameters["decoder"])[0], X - parameters["decoder_bias"])
-        codes = np.zeros((len(X), len(parameters["decoder"])), dtype=X.dtype)
-        np.put_along_axis(codes, chosen, values, axis=1)
-        return codes
-
-    def loss_and_gradients(self, parameters, X, alpha):
-        """Return the squared error, no penalty, the codes, and the gradients through all steps of the pursuit."""
-        atoms, norms = _unit_rows(parameters["decoder"])
-        chosen, values, rest = self._pursue(atoms, X - parameters["decoder_bias"])
-        squared_error = float(np.vdot(rest, rest)) / rest.size
-        slope_atoms = np.zeros_like(atoms)
-        # The loss depends on the final residual alone.
-        slope_rest = rest * X.dtype.type(2 / rest.size)
-        _pursuit_backward(atoms, chosen, values, rest, slope_rest, slope_atoms)
-        along = np.einsum("ij,ij->i", slope_atoms, atoms)[:, None]
-        codes = np.zeros((len(X), len(atoms)), dtype=X.dtype)
-        np.put_along_axis(codes, chosen, values, axis=1)
-        gradients = {"decoder": (slope_atoms - along * atoms) / norms, "decoder_bias": -slope_rest.sum(axis=0)}
-        return squared_error, 0.0, codes, gradients
-
-    def _pursue(self, atoms, rest):
-        chosen = np.empty((len(rest), self.n_active), dtype=np.int64)
-        values = np.empty((len(rest), self.n_active), dtype=rest.dtype)
-        for step in range(self.n_active):
-            _pursuit_step(rest @ atoms.T, atoms, step, chosen, values, rest)
-        return chosen, values, rest
+        return largest(_preactivation(parameters, X - parameters["decoder_bias"]), self.n_active)
 
 
-ACTIVATIONS = {"relu": ReLU, "topk": TopK, "jumprelu": JumpReLU, "matching_pursuit": MatchingPursuit}
+class BatchTopK(FeedForward):
+    """The largest positive preactivations of a mini-batch, ``n_active`` a sample on average (Bussmann et al., 2024).
 
-
-def _unit_rows(rows):
-    norms = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8)
-    return rows / norms, norms
-
-
-@njit(cache=True, nogil=True)
-def _largest_per_row(values, count):
-    """Return ``values`` with all but the ``count`` largest of each row, and all negative ones, set to zero.
-
-    Bisects for a level that exactly ``count`` values exceed, since counting is one vectorised pass. Among equal values
-    at the border the first ones stay.
+    Samples are coded on their own by a threshold that the same number exceed.
     """
-    n_rows, n_columns = values.shape
-    kept = np.zeros_like(values)
-    for i in range(n_rows):
-        low, high = values.dtype.type(0), values.dtype.type(0)
-        above = 0
-        for j in range(n_columns):
-            above += values[i, j] > low
-            high = max(high, values[i, j])
-        while above > count:  # more than count exceed low, fewer than count exceed high
-            middle = low + (high - low) / 2
-            if middle <= low or middle >= high:
-                break
-            above_middle = 0
-            for j in range(n_columns):
-                above_middle += values[i, j] > middle
-            if above_middle < count:
-                high = middle
-            else:
-                low, above = middle, above_middle
-        if above <= count:
-            for j in range(n_columns):
-                kept[i, j] = values[i, j] if values[i, j] > low else kept[i, j]
-        else:
-            room = count
-            for j in range(n_columns):
-                room -= values[i, j] > high
-            for j in range(n_columns):
-                if values[i, j] > high:
-                    kept[i, j] = values[i, j]
-                elif values[i, j] > low and room > 0:
-                    kept[i, j] = values[i, j]
-                    room -= 1
-    return kept
+
+    thresholded = True
+
+    def _codes(self, parameters, preactivation):
+        return largest_of_all(preactivation, round(len(preactivation) * self.n_active))
 
 
-@njit(cache=True, nogil=True)
-def _jump_backward(preactivation, codes, slope, threshold, bandwidth, weight, slope_threshold):
-    """Turn ``slope`` from that of the codes into that of the preactivation; add up the straight-through one."""
-    n_samples, n_components = codes.shape
-    half = bandwidth / 2
-    for i in range(n_samples):
-        for j in range(n_components):
-            rectified = max(preactivation[i, j], preactivation.dtype.type(0))
-            if abs(rectified - threshold[j]) <= half:
-                slope_threshold[j] -= threshold[j] / bandwidth * slope[i, j]
-            if abs(codes[i, j] - threshold[j]) <= half:
-                slope_threshold[j] -= weight / bandwidth
-            if codes[i, j] == 0:
-                slope[i, j] = 0
+class Matryoshka(BatchTopK):
+    """BatchTopK whose first latents must reconstruct alone, for each of some nested widths (Bussmann et al., 2025).
+
+    The squared error is the mean of those of all widths.
+    """
+
+    def _backward(self, parameters, preactivation, weight, error_of):
+        codes = self._codes(parameters, preactivation)
+        decoder, decoded, parts, errors, squared_error = parameters["decoder"], 0.0, [], [], 0.0
+        for start, stop in zip([0, *self.widths[:-1]], self.widths, strict=True):
+            parts.append(codes.columns(start, stop))
+            decoded = decoded + parts[-1][0].decode(decoder)
+            squared, error = error_of(decoded.copy())
+            squared_error += squared / len(self.widths)
+            errors.append(error / error.dtype.type(len(self.widths)))
+        slope, gradient, total = np.empty_like(codes.values), 0.0, 0.0
+        for (part, places), error in zip(parts[::-1], errors[::-1], strict=True):
+            total = total + error  # a latent works for the narrowest width that has it and for all wider ones
+            slope[places] = part.correlate(total, decoder)
+            gradient = gradient + part.accumulate(total)
+        return codes, slope, squared_error, 0.0, {"decoder": gradient, "decoder_bias": total.sum(axis=0)}
 
 
-@njit(cache=True, nogil=True)
-def _pursuit_step(correlation, atoms, step, chosen, values, rest):
-    """Choose one more atom for each row and take it out of the residual, in place."""
-    n_samples, n_components = correlation.shape
-    for i in range(n_samples):
-        for earlier in range(step):
-            correlation[i, chosen[i, earlier]] = np.nan  # out of the race, which an unused atom wins even with 0
-        best, largest = 0, correlation.dtype.type(-1)
-        for j in range(n_components):
-            magnitude = abs(correlation[i, j])
-            if magnitude > largest:
-                best, largest = j, magnitude
-        chosen[i, step] = best
-        values[i, step] = correlation[i, best]
-        for f in range(rest.shape[1]):
-            rest[i, f] -= values[i, step] * atoms[best, f]
+class JumpReLU(FeedForward):
+    """Rectified codes above a learned threshold per component, with an L0 penalty (Rajamanoharan et al., 2024b).
+
+    Nothing but a straight-through estimate moves the threshold: a rectangle kernel of width ``bandwidth`` around it.
+    """
+
+    penalised = True
+    thresholded = True
+
+    def initialise(self, parameters):
+        """Add the thresholds."""
+        parameters["threshold"] = np.full_like(parameters["encoder_bias"], _FIRST_THRESHOLD)
+
+    def constrain(self, parameters):
+        """Keep thresholds from becoming negative."""
+        np.maximum(parameters["threshold"], 0, out=parameters["threshold"])
+
+    def _backward(self, parameters, preactivation, weight, error_of):
+        threshold, half = parameters["threshold"], preactivation.dtype.type(self.bandwidth / 2)
+        near = above(preactivation, threshold - half)
+        level = threshold[near.indices]
+        on = near.values > level
+        codes = near.with_values(near.values * on)
+        squared_error, slope, gradients = _reconstruct(codes, parameters["decoder"], error_of)
+        moved = (level * slope + slope.dtype.type(weight)) * (near.values <= level + half) / (-2 * half)
+        gradients["threshold"] = near.with_values(moved).sum_by_component()
+        return codes, slope * on, squared_error, float(np.count_nonzero(on)), gradients
+
+    def folded(self, parameters):
+        """Return the parameters of inference."""
+        return super().folded(parameters) | {"threshold": parameters["threshold"]}
+
+    def unfolded(self, parameters):
+        """Return the parameters of training."""
+        return {name: value.copy() for name, value in parameters.items()}
 
 
-@njit(cache=True, nogil=True)
-def _pursuit_backward(atoms, chosen, values, rest, slope_rest, slope_atoms):
-    """Walk the pursuit back: undo each step on ``rest`` and carry ``slope_rest`` to the first residual, in place."""
-    n_samples, n_features = rest.shape
-    for i in range(n_samples):
-        for step in range(chosen.shape[1] - 1, -1, -1):
-            atom, value = chosen[i, step], values[i, step]
-            slope_value = slope_rest.dtype.type(0)
-            for f in range(n_features):
-                slope_value -= slope_rest[i, f] * atoms[atom, f]
-                rest[i, f] += value * atoms[atom, f]
-            for f in range(n_features):
-                slope_atoms[atom, f] += slope_value * rest[i, f] - value * slope_rest[i, f]
-                slope_rest[i, f] += slope_value * atoms[atom, f]
+class Gated(FeedForward):
+    """A gate says which latents are on, a scaled copy of its preactivation how strongly (Rajamanoharan et al., 2024a).
+
+    ``codes = [g > 0] * max(exp(log_scale) * (g - encoder_bias) + magnitude_bias, 0)`` with ``g`` the preactivation. The
+    penalty is the L1 norm of ``max(g, 0)``, which an auxiliary loss asks to reconstruct as well, on a decoder that it
+    does not move.
+    """
+
+    penalised = True
+    thresholded = True
+
+    def initialise(self, parameters):
+        """Add the weights of the magnitudes."""
+        parameters["log_scale"] = np.zeros_like(parameters["encoder_bias"])
+        parameters["magnitude_bias"] = np.zeros_like(parameters["encoder_bias"])
+
+    def _backward(self, parameters, preactivation, weight, error_of):
+        decoder, gate_bias = parameters["decoder"], parameters["encoder_bias"]
+        gate = above(preactivation, np.zeros_like(gate_bias))
+        scale = np.exp(parameters["log_scale"])[gate.indices]
+        scaled = scale * (gate.values - gate_bias[gate.indices])
+        magnitude = scaled + parameters["magnitude_bias"][gate.indices]
+        on = magnitude > 0
+        _, slope_gate, _ = _reconstruct(gate, decoder, error_of)
+        slope_gate += slope_gate.dtype.type(weight)
+        codes = gate.with_values(magnitude * on)
+        squared_error, slope, gradients = _reconstruct(codes, decoder, error_of)
+        slope *= on
+        gradients["magnitude_bias"] = gate.with_values(slope).sum_by_component()
+        gradients["log_scale"] = gate.with_values(slope * scaled).sum_by_component()
+        gradients["encoder_bias"] = gate.with_values(slope_gate).sum_by_component()
+        return codes, slope_gate + slope * scale, squared_error, float(gate.values.sum()), gradients
+
+    def folded(self, parameters):
+        """Return the parameters of inference: those of an equal JumpReLU."""
+        scale, bias = np.exp(parameters["log_scale"]), parameters["magnitude_bias"]
+        return {
+            "encoder": scale[:, None] * parameters["encoder"],
+            "encoder_bias": bias,
+            "threshold": np.maximum(bias - scale * parameters["encoder_bias"], 0),
+            "decoder": parameters["decoder"],
+            "decoder_bias": parameters["decoder_bias"],
+        }
+
+    def unfolded(self, parameters):
+        """Return parameters of training that give the same codes: scales of 1."""
+        return super().unfolded(parameters) | {
+            "encoder_bias": parameters["encoder_bias"] - parameters["threshold"],
+            "magnitude_bias": parameters["encoder_bias"].copy(),
+            "log_scale": np.zeros_like(parameters["encoder_bias"]),
+        }
+
+
+class _Error:
+    """Squared error of reconstructions of some samples, and its slope.
+
+    Parameters
+    ----------
+    centred : ndarray of shape (n_samples, n_features)
+        The samples.
+    scale : float
+        What the slope is multiplied by.
+    feature_weight : ndarray of shape (n_features,) or None
+        Weight of the squared error of each feature.
+
+    Attributes
+    ----------
+    excess : ndarray of shape (n_samples, n_features)
+        The last reconstruction less the samples.
+    """
+
+    def __init__(self, centred, scale, feature_weight):
+        self.centred = centred
+        self.scale = scale
+        self.feature_weight = feature_weight
+        self.excess = None
+
+    def __call__(self, decoded):
+        decoded -= self.centred
+        self.excess = decoded
+        return weighted_square(decoded, self.scale, self.feature_weight)
+
+
+def weighted_square(excess, scale, feature_weight=None):
+    """Return the weighted sum of squares, and ``scale`` times the weighted ``excess``."""
+    weighted = excess if feature_weight is None else excess * feature_weight
+    return float(np.vdot(weighted, excess)), weighted * excess.dtype.type(scale)
+
+
+def auxiliary_scale(excess, feature_weight):
+    """Return the slope of AuxK's loss by an error: 1/32 of the share of the squared error that dead latents leave."""
+    energy, _ = weighted_square(excess, 1.0, feature_weight)
+    return 2 * _AUXILIARY_WEIGHT / energy if energy > 0 else 0.0
+
+
+def _preactivation(parameters, centred):
+    preactivation = centred @ parameters["encoder"].T
+    preactivation += parameters["encoder_bias"]
+    return preactivation
+
+
+def _reconstruct(codes, decoder, error_of):
+    """Return the squared error, its slope by the codes at their places, and its gradients."""
+    squared_error, error = error_of(codes.decode(decoder))
+    gradients = {"decoder": codes.accumulate(error), "decoder_bias": error.sum(axis=0)}
+    return squared_error, codes.correlate(error, decoder), gradients

@@ -2,105 +2,193 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
+from math import ceil
 from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 
-from .._base import BaseCoder
+from .._base import AmortisedCoder, level_of_caller
+from .._callbacks import CallbackSupportMixin, with_callbacks
 from .._parallel import map_chunks, single_threaded_blas
-from .._training import Adam, minibatches
+from .._training import hold_out, minibatches
 from .._validation import (
+    FLOATS,
     ArrayLike,
     StrOptions,
+    check_dictionary,
     check_random_state,
     fit_context,
     integers_from,
+    open_unit_interval,
     positive_real,
     real_from,
+    unit_interval,
+    validate_data,
 )
-from .encoders import ACTIVATIONS
+from ..metrics import unexplained_variance
+from ..preprocessing import PCAWhitener
+from .encoders import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
+from .input_map import InputMap, Scaling, Whitening
+from .pursuit import MatchingPursuit, unit_rows
+from .training import Training
 
+ACTIVATIONS = {
+    "topk": TopK,
+    "batchtopk": BatchTopK,
+    "matryoshka": Matryoshka,
+    "relu": ReLU,
+    "jumprelu": JumpReLU,
+    "gated": Gated,
+    "matching_pursuit": MatchingPursuit,
+}
+_NAMES = {
+    "encoder": "encoder_components_",
+    "encoder_bias": "encoder_bias_",
+    "decoder": "components_",
+    "decoder_bias": "decoder_bias_",
+    "threshold": "threshold_",
+}
 _CHUNK_SAMPLES = 1024  # samples encoded at once by `transform`
+_STEPS, _MOST_EPOCHS = 20_000, 500  # of training, by default
+_STREAM_STEPS = 2000  # that the schedules of a stream are laid out for
+_ACTIVE = 10
+_DEAD_AFTER = 400  # samples, in those between two uses of a latent if all were used alike
+_NESTED = (1 / 8, 1 / 4, 1 / 2, 1)
+_SAMPLED = 8192  # samples that start values, resampling and thresholds are judged by
+_MEDIAN_STEPS = 50
 
 
-class SparseAutoencoder(BaseCoder):
+class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     """Codes in one feed-forward pass: amortised sparse inference, trained with its dictionary by gradient descent.
 
-    The loss of a mini-batch is::
+    The loss of a mini-batch, on samples divided by the root mean square of their features (``scale_inputs``), is::
 
         mean over samples and features of (x - x_hat)^2  +  alpha * mean over samples of penalty(codes)
 
-    with the L1 norm as penalty for ``"relu"``, the L0 norm for ``"jumprelu"``, and none for ``"topk"`` and
-    ``"matching_pursuit"``. The defaults are the published settings [1]_: Adam with decoupled weight decay, decoder
-    started from the encoder, decoder gradients projected off the atoms, atoms rescaled to norm 1 every 50 epochs. In
-    the terms of the authors' code:
+    Trained with Adam; the scale is folded back into the weights at the end, so that every fitted attribute speaks of
+    samples as they are. The defaults are meant to train well as they stand. The published settings [1]_ are::
 
-    ================================= ==============================================
-    official                          here
-    ================================= ==============================================
-    ``sae_type``                      ``activation`` (``MP`` is ``matching_pursuit``)
-    ``width``                         ``n_components``
-    ``gamma_reg = 1e-4``              ``alpha``, with the same two means
-    ``kval_topk``, ``mp_kval``        ``n_active``
-    ``lr = 5e-4`` of AdamW            ``learning_rate``, ``weight_decay=0.01``
-    ``bandwidth = 1e-3``              ``bandwidth``
-    ``renorm_every = 50``             ``renormalise_every``
-    ``Ae``, ``be``, ``Ad``, ``bd``    ``encoder_components_``, ``encoder_bias_``, ``components_.T``, ``decoder_bias_``
-    ================================= ==============================================
+        alpha=1e-4, bandwidth=1e-3, bias_init="zero", scale_inputs=False, learning_rate=5e-4, weight_decay=0.01,
+        warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None, batch_size=64, max_epochs=500
+
+    and in the terms of the authors' code ``sae_type`` is ``activation`` (``MP`` is ``"matching_pursuit"``), ``width``
+    ``n_components``, ``gamma_reg`` ``alpha``, ``kval_topk`` and ``mp_kval`` ``n_active``, ``lr`` of AdamW
+    ``learning_rate`` with ``weight_decay=0.01``, ``renorm_every`` ``renormalise_every``, and the weights ``Ae``,
+    ``be``, ``Ad``, ``bd`` are ``encoder_components_``, ``encoder_bias_``, ``components_.T``, ``decoder_bias_``. An L1
+    loss of weight ``alpha`` is, for unscaled samples, the problem of `FISTACoder` with ``n_features / 2`` times that.
 
     Parameters
     ----------
     n_components : int, optional
         Number of latents; by default twice the number of features.
-    activation : {"topk", "relu", "jumprelu", "matching_pursuit"}, default="topk"
-        How codes are made sparse: the ``n_active`` largest preactivations; all positive ones, under an L1 penalty;
-        those above a learned threshold, under an L0 penalty; or ``n_active`` greedy steps on the decoder, without an
-        encoder and with signed codes.
+    activation : {"topk", "batchtopk", "matryoshka", "relu", "jumprelu", "gated", "matching_pursuit"}, default="topk"
+        How codes are made sparse.
+
+        - ``"topk"``: the ``n_active`` largest preactivations of each sample, if positive [2]_.
+        - ``"batchtopk"``: as many on average, the largest of a mini-batch; after training, those above one threshold
+          that gives the same mean L0 on training samples [3]_.
+        - ``"matryoshka"``: the same, with dictionaries of nested ``widths`` that must each reconstruct alone [4]_.
+        - ``"relu"``: all positive ones, under an L1 penalty.
+        - ``"jumprelu"``: those above a learned threshold each, under an L0 penalty, by straight-through gradients [5]_.
+        - ``"gated"``: a gate under an L1 penalty says which, another scale and bias how strongly [6]_; fitted, it is a
+          JumpReLU.
+        - ``"matching_pursuit"``: ``n_active`` greedy steps on the decoder, without an encoder, with signed codes.
     n_active : int, optional
-        Number of active latents of ``"topk"`` and ``"matching_pursuit"``; by default ``min(10, n_components)``.
-    alpha : float, default=1e-4
-        Weight of the penalty of ``"relu"`` and ``"jumprelu"``.
-    bandwidth : float, default=1e-3
-        Width of the kernel behind the threshold gradient of ``"jumprelu"``.
-    learning_rate : float, default=5e-4
+        Number of active latents wanted; by default ``min(10, n_components)``. The penalties of ``"relu"``,
+        ``"jumprelu"`` and ``"gated"`` are steered to it, unless ``alpha`` or ``target_l0`` is given.
+    alpha : float or "auto", default="auto"
+        Weight of the penalty; ``"auto"`` is steered during training so that the mean L0 becomes ``n_active``.
+    target_l0 : float, optional
+        Mean number of active latents wanted, in place of ``n_active`` and ``alpha``; not for ``"topk"`` and
+        ``"matching_pursuit"``. On the training samples, all thresholds are at last moved by the same so that it is met
+        (``"relu"`` has none: it comes close).
+    bandwidth : float, default=0.5
+        Width of the kernel behind the threshold gradient of ``"jumprelu"``, in units of scaled preactivations.
+    widths : array-like of int, optional
+        Nested widths of ``"matryoshka"``, increasing up to ``n_components``; by default an eighth, a quarter, a half
+        and all of them.
+    dictionary_init : array-like of shape (n_components, n_features), optional
+        Where decoder and encoder start, each atom scaled to norm 1; by default random.
+    bias_init : {"mean", "median", "zero"}, default="mean"
+        Where the decoder bias starts: the mean of the training samples, their geometric median, or zero.
+    scale_inputs : bool, default=True
+        Whether samples are divided by the root mean square of their features (less the mean, unless
+        ``bias_init="zero"``) for training, so that the other parameters do not depend on their scale.
+    whiten : bool, default=False
+        Whether samples are whitened for training (`skcode.preprocessing.PCAWhitener`): the encoder works and codes are
+        penalised in whitened space, the error is that of samples as they are [7]_. Folded into the weights at the end;
+        atoms then do not have norm 1.
+    learning_rate : float, default=3e-3
         Of Adam.
-    weight_decay : float, default=0.01
-        Decoupled; per step, every parameter shrinks by ``learning_rate * weight_decay`` of itself.
+    weight_decay : float, default=0.3
+        Decoupled; per step, the weights of the latents in use shrink by ``learning_rate * weight_decay`` of themselves.
+        It keeps encoders from learning few samples by heart.
+    warmup, decay : float, default=0.05, 0.3
+        Shares of the steps, at the beginning and at the end, over which the learning rate grows from 0 and falls to 0.
+    sparsity_warmup : float, default=0.1
+        Share of the steps over which the penalty grows from 0.
+    renormalise_every : "step", int or None, default="step"
+        When atoms are scaled to norm 1: after every step, after the first of so many epochs, or never. Their gradients
+        are always projected off the atoms.
+    dead_latents : {"auxk", "resample"} or None, default="auxk"
+        What is done for latents that are no longer used: they learn to reconstruct what is missed by the others [2]_,
+        or are given a new start at badly reconstructed samples, until half of the training is over [8]_.
+    dead_after : int, optional
+        Samples without any use after which a latent counts as dead; by default 400 times as many as lie between two
+        uses if all are used alike, ``400 * n_components / n_active``.
     batch_size : int, default=64
-        Samples per step; the last batch of an epoch may be smaller.
-    max_epochs : int, default=500
-        Passes over the training samples.
-    renormalise_every : int or None, default=50
-        Epochs between two rescalings of the atoms to norm 1 (the first comes after the first epoch); None for never.
+        Samples per step; the last batch of an epoch may be smaller. Large ones are shared among threads.
+    max_epochs : int, optional
+        Passes over the training samples; by default as many as make 20,000 steps, but at most 500.
+    validation_fraction : float, optional
+        Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each epoch by.
+        Training stops when that does not improve, and the best weights are kept. The learning rate does not know: give
+        ``decay=0``, or it may not get to fall.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which training stops.
+    tol : float, default=1e-4
+        Relative improvement that counts.
+    refine : coder, optional
+        A `FISTACoder` without a dictionary, say, which goes on from the codes on the fitted decoder and decoder bias
+        (inference-time optimisation). Its parameters are ``refine__alpha`` and so on.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional
-        Threads of `transform`, or workers of the active joblib backend. Training is sequential.
+        Threads (or workers of the active joblib backend), of `transform` and for mini-batches of more than 512 samples.
+        The results are the same bits whatever the number.
     random_state : int, RandomState instance or None, default=None
         Source of the initial weights and of the order of samples.
     verbose : int, default=0
-        1 prints a line now and then, 2 one for each epoch.
+        1 prints some twenty lines in a `fit`, 2 one for each epoch; both one for each block of a stream.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
         Decoder: the dictionary, atoms in rows.
     encoder_components_ : ndarray of shape (n_components, n_features)
-        Encoder weights (not for ``"matching_pursuit"``).
+        Encoder weights (for ``"matching_pursuit"`` only with ``whiten``).
     encoder_bias_ : ndarray of shape (n_components,)
         Encoder bias (not for ``"matching_pursuit"``).
+    threshold_ : ndarray of shape (n_components,)
+        What preactivations must exceed to be codes (``"batchtopk"``, ``"matryoshka"``, ``"jumprelu"``, ``"gated"``).
     decoder_bias_, offset_ : ndarray of shape (n_features,)
         Decoder bias, subtracted before encoding; two names of one array.
-    threshold_ : ndarray of shape (n_components,)
-        Learned thresholds (``"jumprelu"`` only).
     mean_ : ndarray of shape (n_features,)
-        Mean of the training data.
+        Mean of the training data; of a stream, of all blocks so far.
+    alpha_ : float
+        Weight of the penalty at the end of training; 0 where there is none.
+    refiner_ : coder or None
+        ``refine``, fitted.
     n_iter_ : int
-        Epochs made.
+        Epochs made; calls of `partial_fit`.
     history_ : dict of list of float
-        For each epoch: ``squared_error``, ``penalty`` and ``mean_l0`` over its batches.
+        For each epoch: ``squared_error`` (per feature, in units of the samples), ``penalty`` (weighed, on scaled
+        samples) and ``mean_l0`` over its batches; ``dead``, the share of dead latents at its end; ``alpha`` where there
+        is a penalty; ``held_out`` (minus `score`) with ``validation_fraction``.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -114,6 +202,14 @@ class SparseAutoencoder(BaseCoder):
     References
     ----------
     .. [1] Barin Pacela et al., "Stop Probing, Start Coding", arXiv:2603.28744, 2026.
+    .. [2] Gao et al., "Scaling and evaluating sparse autoencoders", arXiv:2406.04093, 2024.
+    .. [3] Bussmann, Leask and Nanda, "BatchTopK Sparse Autoencoders", arXiv:2412.06410, 2024.
+    .. [4] Bussmann et al., "Learning Multi-Level Features with Matryoshka Sparse Autoencoders", arXiv:2503.17547, 2025.
+    .. [5] Rajamanoharan et al., "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders",
+       arXiv:2407.14435, 2024.
+    .. [6] Rajamanoharan et al., "Improving Dictionary Learning with Gated Sparse Autoencoders", arXiv:2404.16014, 2024.
+    .. [7] "Data Whitening Improves Sparse Autoencoder Learning", arXiv:2511.13981, 2025.
+    .. [8] Bricken et al., "Towards Monosemanticity", Transformer Circuits Thread, 2023.
 
     Examples
     --------
@@ -124,23 +220,46 @@ class SparseAutoencoder(BaseCoder):
     >>> codes = sae.transform(data.X_val)
     >>> codes.shape, int((codes != 0).sum(axis=1).max())
     ((200, 50), 5)
+
+    As the paper trains it, and a steered penalty:
+
+    >>> published = SparseAutoencoder(
+    ...     50, activation="relu", alpha=1e-4, bias_init="zero", scale_inputs=False, learning_rate=5e-4,
+    ...     weight_decay=0.01, warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None,
+    ...     max_epochs=20, random_state=0,
+    ... ).fit(data.X_train)
+    >>> jump = SparseAutoencoder(50, activation="jumprelu", target_l0=5, max_epochs=50, random_state=0)
+    >>> bool(abs((jump.fit(data.X_train).transform(data.X_train) != 0).sum(axis=1).mean() - 5) < 0.25)
+    True
     """
 
     _parameter_constraints = {
+        **AmortisedCoder._amortised_constraints,
         "n_components": [integers_from(1), None],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "n_active": [integers_from(1), None],
-        "alpha": [real_from(0)],
+        "alpha": [real_from(0), StrOptions({"auto"})],
+        "target_l0": [positive_real(), None],
         "bandwidth": [positive_real()],
+        "widths": ["array-like", None],
+        "dictionary_init": ["array-like", None],
+        "bias_init": [StrOptions({"median", "mean", "zero"})],
+        "scale_inputs": ["boolean"],
+        "whiten": ["boolean"],
         "learning_rate": [positive_real()],
         "weight_decay": [real_from(0)],
+        "warmup": [unit_interval()],
+        "decay": [unit_interval()],
+        "sparsity_warmup": [unit_interval()],
+        "renormalise_every": [integers_from(1), StrOptions({"step"}), None],
+        "dead_latents": [StrOptions({"auxk", "resample"}), None],
+        "dead_after": [integers_from(1), None],
         "batch_size": [integers_from(1)],
-        "max_epochs": [integers_from(1)],
-        "renormalise_every": [integers_from(1), None],
-        "sparse_output": ["boolean"],
-        "n_jobs": [None, Integral],
+        "max_epochs": [integers_from(1), None],
+        "validation_fraction": [open_unit_interval(), None],
+        "n_iter_no_change": [integers_from(1)],
+        "tol": [real_from(0)],
         "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -149,13 +268,28 @@ class SparseAutoencoder(BaseCoder):
         *,
         activation="topk",
         n_active=None,
-        alpha=1e-4,
-        bandwidth=1e-3,
-        learning_rate=5e-4,
-        weight_decay=0.01,
+        alpha="auto",
+        target_l0=None,
+        bandwidth=0.5,
+        widths=None,
+        dictionary_init=None,
+        bias_init="mean",
+        scale_inputs=True,
+        whiten=False,
+        learning_rate=3e-3,
+        weight_decay=0.3,
+        warmup=0.05,
+        decay=0.3,
+        sparsity_warmup=0.1,
+        renormalise_every="step",
+        dead_latents="auxk",
+        dead_after=None,
         batch_size=64,
-        max_epochs=500,
-        renormalise_every=50,
+        max_epochs=None,
+        validation_fraction=None,
+        n_iter_no_change=10,
+        tol=1e-4,
+        refine=None,
         sparse_output=False,
         n_jobs=None,
         random_state=None,
@@ -165,17 +299,33 @@ class SparseAutoencoder(BaseCoder):
         self.activation = activation
         self.n_active = n_active
         self.alpha = alpha
+        self.target_l0 = target_l0
         self.bandwidth = bandwidth
+        self.widths = widths
+        self.dictionary_init = dictionary_init
+        self.bias_init = bias_init
+        self.scale_inputs = scale_inputs
+        self.whiten = whiten
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.decay = decay
+        self.sparsity_warmup = sparsity_warmup
+        self.renormalise_every = renormalise_every
+        self.dead_latents = dead_latents
+        self.dead_after = dead_after
         self.batch_size = batch_size
         self.max_epochs = max_epochs
-        self.renormalise_every = renormalise_every
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.refine = refine
         self.sparse_output = sparse_output
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y=None) -> SparseAutoencoder:
         """Train encoder and decoder.
@@ -195,105 +345,325 @@ class SparseAutoencoder(BaseCoder):
         Raises
         ------
         ValueError
-            If ``n_active`` exceeds the number of components, or training diverges.
+            If ``n_active``, ``target_l0``, ``widths`` or ``dictionary_init`` do not fit the number of components or
+            features, ``validation_fraction`` leaves too few samples, or training diverges.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training was interrupted.
         """
         X = self._check_training_samples(X)
-        n_components = 2 * X.shape[1] if self.n_components is None else self.n_components
-        n_active = min(10, n_components) if self.n_active is None else self.n_active
-        if n_active > n_components:
-            raise ValueError(f"n_active={n_active} must be at most n_components={n_components}.")
-        self._encoder = ACTIVATIONS[self.activation](n_active, self.bandwidth)
+        self.__dict__.pop("_stream", None)
         rng = check_random_state(self.random_state)
-        parameters = _initial_parameters(n_components, X, rng)
-        self._encoder.initialise(parameters)
-        with single_threaded_blas:
-            self.history_ = self._train(X, parameters, rng)
-
+        X, held_out = hold_out(X, self.validation_fraction, rng)
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        self.n_iter_ = self.max_epochs
-        self._store(parameters)
+        steps_an_epoch = ceil(len(X) / self.batch_size)
+        n_epochs = self.max_epochs or min(ceil(_STEPS / steps_an_epoch), _MOST_EPOCHS)
+        self._map = self._input_map(X)
+        training = self._start(X, rng, n_steps=n_epochs * steps_an_epoch)
+        self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
+        context = self._init_callback_context(max_subtasks=n_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        best = _Best(self.n_iter_no_change, self.tol)
+        try:
+            for epoch in range(n_epochs):
+                task = context.subcontext(task_name="epoch")
+                task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+                record = self._epoch(X, training, rng)
+                if isinstance(self.renormalise_every, Integral) and epoch % self.renormalise_every == 0:
+                    training.normalise()
+                last = False
+                if held_out is not None:
+                    self._store(training, X)
+                    record["held_out"] = self._unexplained(held_out)
+                    last = best.exhausted(record["held_out"], training)
+                self._record(record, n_epochs)
+                last |= task.call_on_fit_task_end(
+                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._public(training, X)
+                )
+                if last:
+                    break
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"training was interrupted after epoch {self.n_iter_}; the weights are those of the moment.",
+                ConvergenceWarning,
+                stacklevel=level_of_caller(),
+            )
+        self._store(best.restored(training), X)
+        self._fit_refiner(X)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
-    def _train(self, X, parameters, rng):
-        optimiser = Adam(parameters, self.learning_rate, self.weight_decay)
-        history = {"squared_error": [], "penalty": [], "mean_l0": []}
-        for epoch in range(self.max_epochs):
-            totals = np.zeros(3)
-            for batch in minibatches(len(X), self.batch_size, rng):
-                squared_error, penalty, codes, gradients = self._encoder.loss_and_gradients(
-                    parameters, X[batch], self.alpha
-                )
-                _project_off_atoms(gradients["decoder"], parameters["decoder"])
-                optimiser.step(gradients)
-                totals += len(batch) * np.array([squared_error, penalty, np.count_nonzero(codes) / len(batch)])
-            if not np.isfinite(totals).all():
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y=None) -> SparseAutoencoder:
+        """Train on from a block of samples; the blocks of a stream need not fit into memory together.
+
+        One pass over the block, in mini-batches. The first block sets the scale of inputs, the whitening and the first
+        decoder bias. The schedules are laid out for 2,000 steps, without a decay of the learning rate at their end.
+        After a `fit`, training goes on from its weights, past the warm-up. The weights can be used after each block;
+        thresholds for a mean L0 are set by the latest one. ``max_epochs``, ``decay`` and ``validation_fraction`` have
+        no effect on a stream, and changes of other parameters but ``batch_size`` none on one that has begun.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : SparseAutoencoder
+            The autoencoder.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`, or if ``X`` has other features than the samples before.
+        """
+        fitted = hasattr(self, "components_")
+        dtype = [self.components_.dtype] if fitted else FLOATS
+        X = validate_data(self, X, dtype=dtype, order="C", reset=not fitted)
+        if not hasattr(self, "_stream"):
+            rng = check_random_state(self.random_state)
+            if not fitted:
+                self._map = self._input_map(X)
+                self.mean_, self._n_seen_samples = np.zeros(X.shape[1], dtype=X.dtype), 0
+                self.history_, self.n_iter_ = {}, 0
+            self._stream = self._start(X, rng, n_steps=_STREAM_STEPS, endless=True, fitted=fitted), rng
+        training, rng = self._stream
+        self._n_seen_samples += len(X)
+        self.mean_ = self.mean_ + (X.mean(axis=0, dtype=np.float64) - self.mean_) * (len(X) / self._n_seen_samples)
+        self.mean_ = self.mean_.astype(X.dtype)
+        self._record(self._epoch(X, training, rng), None)
+        if isinstance(self.renormalise_every, Integral):
+            training.normalise()
+        self._store(training, X)
+        self._fit_refiner(X)
+        return self
+
+    def _start(self, X, rng, *, n_steps, endless=False, fitted=False):
+        """Return a `Training` from random weights, or from those that are fitted."""
+        n_components, n_active, widths = self._sizes(X.shape[1])
+        target_l0 = self._wanted_l0(n_components, n_active)
+        kind = ACTIVATIONS[self.activation]
+        of_batch = kind.thresholded and not kind.penalised
+        activation = kind(self.target_l0 or n_active if of_batch else n_active, self.bandwidth, widths)
+        options = self.get_params(deep=False)
+        if self.dead_after is None:
+            options["dead_after"] = ceil(_DEAD_AFTER * n_components / n_active)
+        if fitted:
+            parameters = activation.unfolded(self._map.unfolded(self._of_inference(self.components_.dtype)))
+        else:
+            self.alpha_ = None
+            parameters = self._initial_parameters(X, n_components, rng)
+            activation.initialise(parameters)
+        feature_weight = self._map.feature_weight
+        training = Training(
+            activation, parameters, options, target_l0=target_l0 if activation.penalised else None,
+            feature_weight=None if feature_weight is None else feature_weight.astype(X.dtype),
+            n_steps=n_steps, endless=endless,
+        )  # fmt: skip
+        if fitted:
+            training.alpha, training.n_done = self.alpha_, n_steps
+        return training
+
+    def _sizes(self, n_features):
+        n_components = 2 * n_features if self.n_components is None else self.n_components
+        n_active = min(_ACTIVE, n_components) if self.n_active is None else self.n_active
+        if n_active > n_components:
+            raise ValueError(f"n_active={n_active} must be at most n_components={n_components}.")
+        if self.widths is None:
+            widths = [ceil(share * n_components) for share in _NESTED]
+        else:
+            widths = np.asarray(self.widths)
+            if widths.ndim != 1 or widths.dtype.kind not in "iu" or not (np.diff(widths, prepend=0) > 0).all():
+                raise ValueError(f"widths must be increasing positive integers, got {self.widths!r}.")
+            if widths[-1] != n_components:
+                raise ValueError(f"widths must end with n_components={n_components}, got {self.widths!r}.")
+        return n_components, n_active, sorted({int(width) for width in widths})
+
+    def _wanted_l0(self, n_components, n_active):
+        """Return the mean L0 that thresholds or the penalty are set for, or None."""
+        if self.target_l0 is not None:
+            if self.activation in ("topk", "matching_pursuit"):
                 raise ValueError(
-                    f"training diverged in epoch {epoch + 1}: learning_rate={self.learning_rate:g} is too large, or X "
-                    "is not of moderate scale."
+                    f"target_l0={self.target_l0:g} is not for activation={self.activation!r}: its L0 is n_active."
                 )
-            for values, total in zip(history.values(), totals, strict=True):
-                values.append(float(total / len(X)))
-            if self.renormalise_every is not None and epoch % self.renormalise_every == 0:
-                _normalise_atoms(parameters["decoder"])
-            self._report(epoch + 1, history)
-        return history
+            if self.target_l0 >= n_components:
+                raise ValueError(f"target_l0={self.target_l0:g} must be below n_components={n_components}.")
+            return float(self.target_l0)
+        return float(n_active) if self.alpha == "auto" else None
 
-    def _report(self, epoch, history):
-        if self.verbose > 1 or (self.verbose == 1 and epoch % max(1, self.max_epochs // 20) == 0):
-            latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
-            print(f"[{type(self).__name__}] epoch {epoch} of {self.max_epochs}: {latest}")
+    def _input_map(self, X):
+        if self.whiten:
+            return Whitening(PCAWhitener().fit(X))
+        if not self.scale_inputs:
+            return InputMap()
+        return Scaling(_root_mean_square(X, self.bias_init != "zero"))
 
-    def _store(self, parameters):
-        if self._encoder.signed:
-            _normalise_atoms(parameters["decoder"])  # codes were made on unit atoms all along
-        self.components_ = parameters["decoder"]
-        self.decoder_bias_ = self.offset_ = parameters["decoder_bias"]
-        for attribute in ("encoder_components_", "encoder_bias_", "threshold_"):
-            self.__dict__.pop(attribute, None)  # of an earlier fit with another activation
-        if "encoder" in parameters:
-            self.encoder_components_, self.encoder_bias_ = parameters["encoder"], parameters["encoder_bias"]
-        if "log_threshold" in parameters:
-            self.threshold_ = self._encoder.threshold(parameters)
-
-    def _encode(self, X):
-        names = {"components_": "decoder", "offset_": "decoder_bias", "encoder_components_": "encoder",
-                 "encoder_bias_": "encoder_bias", "threshold_": "threshold"}  # fmt: skip
+    def _initial_parameters(self, X, n_components, rng):
+        """Return tied weights: encoder Kaiming-uniform (as torch's linear layers), decoder its unit-norm copy."""
+        n_features = X.shape[1]
+        if self.dictionary_init is None:
+            bound = 1.0 / np.sqrt(n_features)
+            encoder = rng.uniform(-bound, bound, size=(n_components, n_features))
+            decoder, _ = unit_rows(encoder)
+        else:
+            decoder, _ = unit_rows(check_dictionary(self.dictionary_init, n_features, name="dictionary_init"))
+            if len(decoder) != n_components:
+                raise ValueError(f"dictionary_init has {len(decoder)} atoms but n_components={n_components}.")
+            encoder = decoder.copy()
+        some = self._map(_some(X, rng))
         parameters = {
-            name: getattr(self, attribute).astype(X.dtype, copy=False)
-            for attribute, name in names.items()
+            "encoder": encoder,
+            "encoder_bias": np.zeros(n_components),
+            "decoder": decoder,
+            "decoder_bias": _centre(some, self.bias_init),
+        }
+        return {name: np.ascontiguousarray(value, dtype=X.dtype) for name, value in parameters.items()}
+
+    def _epoch(self, X, training, rng):
+        """Make one pass over the samples; return the entries of ``history_``."""
+        sums, unit = np.zeros(3), self._map.unit
+        with single_threaded_blas:
+            for rows in minibatches(len(X), self.batch_size, rng):
+                sums += training.step(self._map(X[rows]))
+            if not np.isfinite(sums).all():
+                raise ValueError(
+                    f"training diverged in epoch {self.n_iter_ + 1}: learning_rate={self.learning_rate:g} is too large"
+                    + ("." if self.scale_inputs else ", or X is not of moderate scale.")
+                )
+            if self.dead_latents == "resample":
+                training.resample(self._map(_some(X, rng)), rng)
+        squared_error, penalty, mean_l0 = sums / len(X)
+        record = {"squared_error": unit**2 * squared_error / X.shape[1], "penalty": penalty, "mean_l0": mean_l0}
+        record["dead"] = len(training.dead) / len(training.idle)
+        if training.activation.penalised:
+            record["alpha"] = training.alpha
+        return record
+
+    def _record(self, record, n_epochs):
+        self.n_iter_ += 1
+        for name, value in record.items():
+            self.history_.setdefault(name, []).append(float(value))
+        if self.verbose > 1 or (self.verbose == 1 and (not n_epochs or self.n_iter_ % max(1, n_epochs // 20) == 0)):
+            latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history_.items())
+            of = f" of {n_epochs}" if n_epochs else ""
+            print(f"[{type(self).__name__}] epoch {self.n_iter_}{of}: {latest}")
+
+    def _public(self, training, X):
+        """Return the fitted attributes that the weights of the moment make."""
+        activation = training.activation
+        parameters = activation.folded(training.parameters)
+        wanted = training.target_l0 if activation.penalised else activation.n_active
+        if activation.thresholded and wanted is not None:
+            parameters["threshold"] = _threshold_for(wanted, parameters, self._map(_some(X, np.random.RandomState(0))))
+        parameters = self._map.folded(parameters)
+        public = {_NAMES[name]: value.copy() for name, value in parameters.items()}
+        if not activation.thresholded:
+            public.pop("threshold_", None)
+        return public | {"offset_": public["decoder_bias_"], "alpha_": float(training.alpha)}
+
+    def _store(self, training, X):
+        for attribute in _NAMES.values():
+            self.__dict__.pop(attribute, None)  # of an earlier fit with another activation
+        self.__dict__.update(self._public(training, X))
+        _, n_active, widths = self._sizes(X.shape[1])
+        self._coder = ACTIVATIONS[self.activation](n_active, self.bandwidth, widths)
+
+    def _of_inference(self, dtype):
+        parameters = {
+            name: getattr(self, attribute).astype(dtype, copy=False)
+            for name, attribute in _NAMES.items()
             if hasattr(self, attribute)
         }
-        work = partial(_encode_slice, X=X, encoder=self._encoder, parameters=parameters, sparse=self.sparse_output)
+        if "encoder_bias" in parameters:
+            parameters.setdefault("threshold", np.zeros_like(parameters["encoder_bias"]))
+        return parameters
+
+    def _amortised_codes(self, X):
+        return self._encoded(X, sparse=self.sparse_output or self.refiner_ is not None)
+
+    def _encoded(self, X, sparse):
+        parameters = self._of_inference(X.dtype)
+        work = partial(_encode_slice, X=X, encoder=self._coder, parameters=parameters, sparse=sparse)
         blocks = map_chunks(work, len(X), _CHUNK_SAMPLES, self.n_jobs)
-        return sp.vstack(blocks, format="csr") if self.sparse_output else np.concatenate(blocks)
+        return sp.vstack(blocks, format="csr") if sparse else np.concatenate(blocks)
+
+    def _unexplained(self, X):
+        return unexplained_variance(X, self.inverse_transform(self._encoded(X, sparse=True)), mean=self.mean_)
+
+
+class _Best:
+    """Keeps the best weights, and says when there were none better for long.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs to wait for.
+    tol : float
+        Relative improvement that counts.
+    """
+
+    def __init__(self, patience, tol):
+        self.patience = patience
+        self.tol = tol
+        self.error = np.inf
+        self.waited = 0
+        self.parameters = None
+
+    def exhausted(self, error, training):
+        """Take note of an epoch; return whether to stop."""
+        self.waited = 0 if error < (1 - self.tol) * self.error else self.waited + 1
+        if error < self.error:
+            self.error = error
+            self.parameters = {name: value.copy() for name, value in training.parameters.items()}
+        return self.waited >= self.patience
+
+    def restored(self, training):
+        """Return the training with the best weights, if any were noted."""
+        if self.parameters is not None:
+            training.parameters = self.parameters
+        return training
 
 
 def _encode_slice(part, *, X, encoder, parameters, sparse):
     codes = encoder.encode(parameters, X[part])
-    return sp.csr_array(codes) if sparse else codes
+    return codes.tocsr() if sparse else codes.toarray()
 
 
-def _initial_parameters(n_components, X, rng):
-    """Return tied random weights: Kaiming-uniform encoder (as torch's linear layers), decoder its unit-norm copy."""
-    bound = 1.0 / np.sqrt(X.shape[1])
-    encoder = rng.uniform(-bound, bound, size=(n_components, X.shape[1])).astype(X.dtype)
-    decoder = encoder.copy()
-    _normalise_atoms(decoder)
-    return {
-        "encoder": encoder,
-        "encoder_bias": np.zeros(n_components, dtype=X.dtype),
-        "decoder": decoder,
-        "decoder_bias": np.zeros(X.shape[1], dtype=X.dtype),
-    }
+def _some(X, rng):
+    """Return the samples, or a random choice if there are very many."""
+    if len(X) <= _SAMPLED:
+        return X
+    return X[np.sort(rng.choice(len(X), _SAMPLED, replace=False))]
 
 
-def _normalise_atoms(decoder):
-    decoder /= np.maximum(np.linalg.norm(decoder, axis=1, keepdims=True), 1e-8)
+def _root_mean_square(X, centred):
+    """Return that of the features, less their means if ``centred``; 1 if there is none."""
+    square = np.einsum("ij,ij->", X, X, dtype=np.float64) / X.size
+    if centred:
+        square -= np.mean(X.mean(axis=0, dtype=np.float64) ** 2)
+    return float(np.sqrt(square)) if square > 0 else 1.0
 
 
-def _project_off_atoms(gradient, decoder):
-    """Take out of each atom's gradient its part along the atom, in place, so that norms stay about 1.
+def _centre(X, kind):
+    """Return zero, the mean or the geometric median of samples (Weiszfeld's iteration)."""
+    if kind == "zero":
+        return np.zeros(X.shape[1])
+    centre = X.mean(axis=0, dtype=np.float64)
+    for _ in range(_MEDIAN_STEPS if kind == "median" else 0):
+        nearness = 1 / np.maximum(np.linalg.norm(X - centre, axis=1), 1e-10)
+        centre = nearness @ X / nearness.sum()
+    return centre
 
-    As published, without dividing by the squared norm, which between two rescalings is only about 1.
-    """
-    gradient -= np.einsum("ij,ij->i", gradient, decoder)[:, None] * decoder
+
+def _threshold_for(l0, parameters, X):
+    """Return the thresholds, all moved by the same so that codes of samples have a mean L0."""
+    above = (X - parameters["decoder_bias"]) @ parameters["encoder"].T + parameters["encoder_bias"]
+    above -= parameters["threshold"]
+    n_on = min(round(l0 * len(X)), above.size - 1)
+    shift = -np.partition(-above.ravel(), n_on)[n_on]
+    return np.maximum(parameters["threshold"] + shift, 0)

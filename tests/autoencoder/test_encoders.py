@@ -1,13 +1,17 @@
 import numpy as np
 import pytest
 
-from skcode.autoencoder.encoders import ACTIVATIONS, JumpReLU, MatchingPursuit, TopK, _largest_per_row
+from skcode.autoencoder.encoders import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK
+from skcode.autoencoder.estimator import ACTIVATIONS
+from skcode.autoencoder.pursuit import MatchingPursuit
 
 N_SAMPLES, N_COMPONENTS, N_FEATURES, ALPHA = 30, 12, 6, 0.03
+WIDTHS = [3, 7, 12]
+WEIGHTED = np.array([0.2, 3.0, 1.0, 0.5, 2.0, 0.7])
 
 
-def problem(rng, name, n_active=3, bandwidth=0.5):
-    encoder = ACTIVATIONS[name](n_active, bandwidth)
+def problem(rng, kind, n_active=3, bandwidth=0.5):
+    encoder = kind(n_active, bandwidth, WIDTHS)
     parameters = {
         "encoder": 0.7 * rng.standard_normal((N_COMPONENTS, N_FEATURES)),
         "encoder_bias": 0.1 * rng.standard_normal(N_COMPONENTS),
@@ -15,119 +19,226 @@ def problem(rng, name, n_active=3, bandwidth=0.5):
         "decoder_bias": 0.1 * rng.standard_normal(N_FEATURES),
     }
     encoder.initialise(parameters)
-    if name == "jumprelu":
-        parameters["log_threshold"] = np.log(rng.uniform(0.1, 0.6, N_COMPONENTS))
+    if "threshold" in parameters:
+        parameters["threshold"] = rng.uniform(0.1, 0.6, N_COMPONENTS)
+    if "log_scale" in parameters:
+        parameters["log_scale"] = rng.uniform(-0.5, 0.5, N_COMPONENTS)
+        parameters["magnitude_bias"] = 0.3 * rng.standard_normal(N_COMPONENTS)
     return encoder, parameters, rng.standard_normal((N_SAMPLES, N_FEATURES))
 
 
-def reconstruct(encoder, parameters, X):
-    decoder = parameters["decoder"]
-    if encoder.signed:
-        decoder = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
-    return encoder.encode(parameters, X) @ decoder + parameters["decoder_bias"]
+class Written:
+    """The losses of the papers, written down once more and without a thought for speed.
+
+    ``frozen`` are the parameters that a stop-gradient hides.
+    """
+
+    def __init__(self, encoder, parameters, X, weight, frozen=None):
+        self.encoder, self.p, self.X, self.weight = encoder, parameters, X, weight
+        self.frozen = parameters if frozen is None else frozen
+
+    @property
+    def pre(self):
+        return (self.X - self.p["decoder_bias"]) @ self.p["encoder"].T + self.p["encoder_bias"]
+
+    def codes(self):
+        kind = type(self.encoder)
+        if kind is MatchingPursuit:
+            return self._pursued()
+        pre = self.pre
+        rectified = np.maximum(pre, 0)
+        if kind is TopK:
+            return np.where(rectified >= np.sort(rectified, axis=1)[:, -3][:, None], rectified, 0)
+        if kind in (BatchTopK, Matryoshka):
+            return np.where(rectified >= np.sort(rectified.ravel())[-3 * len(self.X)], rectified, 0)
+        if kind is JumpReLU:
+            return np.where(pre > self.p["threshold"], pre, 0)
+        if kind is Gated:
+            linear = (pre - self.p["encoder_bias"]) * np.exp(self.p["log_scale"]) + self.p["magnitude_bias"]
+            return np.where(pre > 0, np.maximum(linear, 0), 0)
+        return rectified
+
+    def _pursued(self):
+        atoms = self.p["decoder"] / np.linalg.norm(self.p["decoder"], axis=1, keepdims=True)
+        codes = np.zeros((len(self.X), len(atoms)))
+        for code, x in zip(codes, self.X, strict=True):
+            rest = x - self.p["decoder_bias"]
+            for _ in range(self.encoder.n_active):
+                correlation = np.where(code == 0, atoms @ rest, 0)
+                best = np.argmax(np.abs(correlation))
+                code[best] = correlation[best]
+                rest = rest - correlation[best] * atoms[best]
+        return codes
+
+    def reconstruction(self, width=N_COMPONENTS):
+        decoder = self.p["decoder"]
+        if self.encoder.signed:
+            decoder = decoder / np.linalg.norm(decoder, axis=1, keepdims=True)
+        return self.codes()[:, :width] @ decoder[:width] + self.p["decoder_bias"]
+
+    def squared_error(self):
+        widths = WIDTHS if type(self.encoder) is Matryoshka else [N_COMPONENTS]
+        return np.mean([np.sum(self.weight * (self.X - self.reconstruction(width)) ** 2) for width in widths])
+
+    def penalty(self):
+        if type(self.encoder) is JumpReLU:
+            return np.count_nonzero(self.codes())
+        return np.maximum(self.pre, 0).sum() if type(self.encoder) in (ReLU, Gated) else 0.0
+
+    def loss(self):
+        """Return what the gradients are those of; the L0 penalty is flat almost everywhere."""
+        value = self.squared_error() / self.X.size
+        if type(self.encoder) is not JumpReLU:
+            value += ALPHA * self.penalty() / len(self.X)
+        if type(self.encoder) is Gated:
+            gate = np.maximum(self.pre, 0) @ self.frozen["decoder"] + self.frozen["decoder_bias"]
+            value += np.sum(self.weight * (self.X - gate) ** 2) / self.X.size
+        return value
 
 
-def penalty(encoder, parameters, X):
-    codes = encoder.encode(parameters, X)
-    if type(encoder).__name__ == "ReLU":
-        return ALPHA * np.abs(codes).sum(axis=1).mean()
-    if type(encoder).__name__ == "JumpReLU":
-        return ALPHA * (codes != 0).sum(axis=1).mean()
-    return 0.0
+def differences(values, function):
+    """Return central differences of a function by every entry of an array that it depends on."""
+    slopes = np.empty_like(values)
+    for index in np.ndindex(values.shape):
+        kept = values[index]
+        values[index] = kept + 1e-6
+        above = function()
+        values[index] = kept - 1e-6
+        slopes[index] = (above - function()) / 2e-6
+        values[index] = kept
+    return slopes
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_loss_is_what_the_docstring_says(rng, name):
-    encoder, parameters, X = problem(rng, name)
-    squared_error, cost, codes, _ = encoder.loss_and_gradients(parameters, X, ALPHA)
-    assert squared_error == pytest.approx(np.mean((X - reconstruct(encoder, parameters, X)) ** 2))
-    assert cost == pytest.approx(penalty(encoder, parameters, X))
-    np.testing.assert_allclose(codes, encoder.encode(parameters, X), atol=1e-12)
+@pytest.mark.parametrize("kind", ACTIVATIONS.values())
+@pytest.mark.parametrize("weight", [None, WEIGHTED], ids=["plain", "weighted"])
+def test_loss_is_what_the_papers_say(rng, kind, weight):
+    encoder, parameters, X = problem(rng, kind)
+    step = encoder.step(parameters, X, ALPHA, feature_weight=weight)
+    written = Written(encoder, parameters, X, 1.0 if weight is None else weight)
+    assert step.squared_error == pytest.approx(written.squared_error())
+    assert step.penalty == pytest.approx(written.penalty())
+    np.testing.assert_allclose(step.codes.toarray(), written.codes(), atol=1e-12)
+    np.testing.assert_allclose(step.excess, written.reconstruction() - X, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_gradients_are_finite_differences(rng, name):
-    encoder, parameters, X = problem(rng, name)
-    _, _, _, gradients = encoder.loss_and_gradients(parameters, X, ALPHA)
+@pytest.mark.parametrize("kind", ACTIVATIONS.values())
+@pytest.mark.parametrize("weight", [None, WEIGHTED], ids=["plain", "weighted"])
+def test_gradients_are_finite_differences(rng, kind, weight):
+    encoder, parameters, X = problem(rng, kind)
+    gradients = encoder.step(parameters, X, ALPHA, feature_weight=weight).gradients
     assert set(gradients) == set(parameters)
+    frozen = {name: value.copy() for name, value in parameters.items()}
+    written = Written(encoder, parameters, X, 1.0 if weight is None else weight, frozen)
+    for name in set(parameters) - {"threshold"}:
+        np.testing.assert_allclose(gradients[name], differences(parameters[name], written.loss), atol=2e-7)
 
-    def loss():
-        value = np.mean((X - reconstruct(encoder, parameters, X)) ** 2)
-        # The L0 penalty is flat almost everywhere: only the straight-through estimate moves it.
-        return value + (penalty(encoder, parameters, X) if name == "relu" else 0.0)
 
-    for parameter in set(parameters) - {"log_threshold"}:
-        values = parameters[parameter]
-        for index in np.ndindex(values.shape):
-            kept = values[index]
-            values[index] = kept + 1e-6
-            above = loss()
-            values[index] = kept - 1e-6
-            below = loss()
-            values[index] = kept
-            assert gradients[parameter][index] == pytest.approx((above - below) / 2e-6, abs=2e-7), (parameter, index)
+@pytest.mark.parametrize("kind", ACTIVATIONS.values())
+def test_parts_of_a_batch_add_up(rng, kind):
+    encoder, parameters, X = problem(rng, kind)
+    whole = encoder.step(parameters, np.vstack([X, X]), ALPHA)
+    half = encoder.step(parameters, X, ALPHA, n_samples=2 * N_SAMPLES)
+    assert whole.squared_error == pytest.approx(2 * half.squared_error)
+    for name, gradient in whole.gradients.items():
+        np.testing.assert_allclose(gradient, 2 * half.gradients[name], atol=1e-12)
 
 
 def test_straight_through_gradient_of_the_threshold_by_hand(rng):
-    encoder, parameters, X = problem(rng, "jumprelu", bandwidth=0.4)
-    _, _, codes, gradients = encoder.loss_and_gradients(parameters, X, ALPHA)
-    threshold = np.exp(parameters["log_threshold"])
-    rectified = np.maximum((X - parameters["decoder_bias"]) @ parameters["encoder"].T + parameters["encoder_bias"], 0)
-    error = 2 * (codes @ parameters["decoder"] + parameters["decoder_bias"] - X) / X.size
-    through_codes = -(threshold / 0.4) * (np.abs(rectified - threshold) <= 0.2) * (error @ parameters["decoder"].T)
-    through_penalty = -(1 / 0.4) * (np.abs(codes - threshold) <= 0.2) * ALPHA / N_SAMPLES
-    expected = threshold * (through_codes + through_penalty).sum(axis=0)
+    encoder, parameters, X = problem(rng, JumpReLU, bandwidth=0.4)
+    step = encoder.step(parameters, X, ALPHA)
+    threshold = parameters["threshold"]
+    near = np.abs(step.preactivation - threshold) <= 0.2
+    slope = 2 * step.excess / X.size @ parameters["decoder"].T
+    expected = -((threshold * slope + ALPHA / N_SAMPLES) * near).sum(axis=0) / 0.4
     assert np.abs(expected).max() > 0
-    np.testing.assert_allclose(gradients["log_threshold"], expected, rtol=1e-10)
+    np.testing.assert_allclose(step.gradients["threshold"], expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("count", [1, 3, 12])
-@pytest.mark.parametrize("ties", [False, True])
-def test_largest_per_row_is_a_sort(rng, count, ties):
-    values = rng.standard_normal((200, 12)).astype(np.float32)
-    if ties:
-        values = values.round(0)
-    places = np.argsort(-values, axis=1, kind="stable")[:, :count]
-    expected = np.zeros_like(values)
-    np.put_along_axis(expected, places, np.maximum(np.take_along_axis(values, places, axis=1), 0), axis=1)
-    np.testing.assert_array_equal(_largest_per_row(values, count), expected)
+def test_straight_through_gradients_are_right_on_average(rng):
+    """Averaged over preactivations that are spread evenly, the estimate is the derivative of the mean loss."""
+    encoder = JumpReLU(1, 0.5, [1])
+    X = np.linspace(0, 2, 100_001)[:, None]
+    parameters = {"encoder": np.eye(1), "encoder_bias": np.zeros(1), "decoder": 0.8 * np.eye(1)}
+    parameters |= {"decoder_bias": np.zeros(1), "threshold": np.array([1.1])}
+
+    def loss(threshold):
+        on = threshold < X
+        return np.mean((X - 0.8 * X * on) ** 2 + ALPHA * on)
+
+    estimate = encoder.step(parameters, X, ALPHA).gradients["threshold"][0]
+    # The kernel looks at codes from 0.85 to 1.35 as if all were at the threshold; the error there is linear in them.
+    assert estimate == pytest.approx((loss(1.35) - loss(0.85)) / 0.5, rel=0.1)
 
 
-def test_topk_keeps_at_most_k_and_only_positive(rng):
-    encoder, parameters, X = problem(rng, "topk")
-    codes = encoder.encode(parameters, X)
-    assert np.count_nonzero(codes, axis=1).max() <= 3
-    assert codes.min() >= 0
-    assert isinstance(encoder, TopK)
+def test_thresholds_stay_positive():
+    parameters = {"threshold": np.array([-0.1, 0.2])}
+    JumpReLU(1, 0.1, [2]).constrain(parameters)
+    assert parameters["threshold"].tolist() == [0, 0.2]
 
 
-def test_jump_is_strict(rng):
-    encoder = JumpReLU(1, 1e-3)
+@pytest.mark.parametrize("kind", ACTIVATIONS.values())
+def test_inference_makes_the_codes_of_training(rng, kind):
+    encoder, parameters, X = problem(rng, kind)
+    codes = encoder.step(parameters, X, ALPHA).codes.toarray()
+    folded = encoder.folded(parameters)
+    if kind in (BatchTopK, Matryoshka):  # one threshold does for a whole batch
+        folded["threshold"] = np.full(N_COMPONENTS, codes[codes > 0].min() * (1 - 1e-12))
+    np.testing.assert_allclose(encoder.encode(folded, X).toarray(), codes, atol=1e-12)
+    again = encoder.step(encoder.unfolded(folded), X, ALPHA)
+    np.testing.assert_allclose(again.codes.toarray(), codes, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [TopK, BatchTopK, JumpReLU, Gated, MatchingPursuit])
+@pytest.mark.parametrize("weight", [None, WEIGHTED], ids=["plain", "weighted"])
+def test_auxiliary_gradients_move_dead_latents_only(rng, kind, weight):
+    encoder, parameters, X = problem(rng, kind)
+    dead = np.array([1, 4, 5, 9])
+    step = encoder.step(parameters, X, ALPHA, feature_weight=weight)
+    before = {name: value.copy() for name, value in step.gradients.items()}
+    encoder.auxiliary(parameters, step, dead, 2, feature_weight=weight)
+
+    def left():
+        missed, decoder = -step.excess, parameters["decoder"][dead]
+        if kind is MatchingPursuit:
+            some = {"decoder": decoder, "decoder_bias": np.zeros(N_FEATURES)}
+            left = missed - Written(MatchingPursuit(2, None, None), some, missed, 1.0).reconstruction(len(dead))
+        else:
+            pre = ((X - parameters["decoder_bias"]) @ parameters["encoder"].T + parameters["encoder_bias"])[:, dead]
+            pre = np.maximum(pre, 0)
+            left = missed - np.where(pre >= np.sort(pre, axis=1)[:, -2][:, None], pre, 0) @ decoder
+        weighted = 1.0 if weight is None else weight
+        return np.sum(weighted * left**2) / np.sum(weighted * missed**2) / 32
+
+    for name, gradient in step.gradients.items():
+        added = gradient - before[name]
+        if name in ("decoder", "encoder", "encoder_bias"):
+            expected = differences(parameters[name], left)
+            alive = np.setdiff1d(np.arange(N_COMPONENTS), dead)
+            np.testing.assert_allclose(added[dead], expected[dead], atol=2e-7)
+            assert not added[alive].any()
+        else:
+            assert not added.any()
+
+
+def test_auxiliary_of_a_perfect_reconstruction_is_nothing(rng):
+    encoder, parameters, _ = problem(rng, TopK)
+    X = np.tile(parameters["decoder_bias"], (4, 1))
+    parameters["encoder_bias"][:] = -1
+    step = encoder.step(parameters, X, 0.0)
+    encoder.auxiliary(parameters, step, np.array([0, 1]), 1)
+    assert not any(gradient.any() for gradient in step.gradients.values())
+
+
+def test_jump_is_strict():
+    encoder = JumpReLU(1, 1e-3, [1])
     parameters = {"encoder": np.eye(1), "encoder_bias": np.zeros(1), "decoder": np.eye(1), "decoder_bias": np.zeros(1)}
-    parameters["log_threshold"] = np.log(np.array([0.5]))
-    threshold = encoder.threshold(parameters)[0]
-    X = np.array([[threshold], [np.nextafter(threshold, 1)], [-1.0]])
-    assert encoder.encode(parameters, X).ravel().tolist() == [0.0, np.nextafter(threshold, 1), 0.0]
-
-
-def test_matching_pursuit_is_the_greedy_loop(rng):
-    encoder, parameters, X = problem(rng, "matching_pursuit", n_active=4)
-    atoms = parameters["decoder"] / np.linalg.norm(parameters["decoder"], axis=1, keepdims=True)
-    expected = np.zeros((N_SAMPLES, N_COMPONENTS))
-    for code, x in zip(expected, X, strict=True):
-        rest = x - parameters["decoder_bias"]
-        for _ in range(4):
-            correlation = np.where(code == 0, atoms @ rest, 0)
-            best = np.argmax(np.abs(correlation))
-            code[best] = correlation[best]
-            rest = rest - correlation[best] * atoms[best]
-    codes = encoder.encode(parameters, X)
-    np.testing.assert_allclose(codes, expected, atol=1e-12)
-    assert (codes < 0).any()
+    parameters["threshold"] = np.array([0.5])
+    X = np.array([[0.5], [np.nextafter(0.5, 1)], [-1.0]])
+    assert encoder.encode(parameters, X).toarray().ravel().tolist() == [0.0, np.nextafter(0.5, 1), 0.0]
 
 
 def test_matching_pursuit_of_nothing_is_nothing():
-    encoder = MatchingPursuit(3, None)
+    encoder = MatchingPursuit(3, None, None)
     parameters = {"decoder": np.eye(4), "decoder_bias": np.zeros(4)}
-    codes = encoder.encode(parameters, np.array([[0.0, 0, 0, 0], [0, 2, 0, 0]]))
+    codes = encoder.encode(parameters, np.array([[0.0, 0, 0, 0], [0, 2, 0, 0]])).toarray()
     assert codes.tolist() == [[0, 0, 0, 0], [0, 2, 0, 0]]

@@ -1,23 +1,39 @@
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
-from skcode import SparseAutoencoder
-from skcode.autoencoder.encoders import ACTIVATIONS
+from skcode import FISTACoder, SparseAutoencoder
+from skcode.autoencoder.estimator import ACTIVATIONS
+
+PUBLISHED = {
+    "alpha": 1e-4, "bandwidth": 1e-3, "bias_init": "zero", "scale_inputs": False, "learning_rate": 5e-4,
+    "weight_decay": 0.01, "warmup": 0, "decay": 0, "sparsity_warmup": 0, "renormalise_every": 50,
+    "dead_latents": None, "batch_size": 64, "max_epochs": 500,
+}  # fmt: skip
+
+
+def mean_l0(codes):
+    return (codes != 0).sum(axis=1).mean()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_training_lowers_the_loss(shift, activation):
-    sae = SparseAutoencoder(40, activation=activation, n_active=4, max_epochs=200, random_state=0).fit(shift.X_train)
+@pytest.mark.parametrize("settings", [{"alpha": 1e-3}, PUBLISHED], ids=["default", "published"])
+def test_training_lowers_the_loss(shift, activation, settings):
+    sae = SparseAutoencoder(40, activation=activation, n_active=4, random_state=0, **settings)
+    sae.set_params(max_epochs=150).fit(shift.X_train)
     error = np.array(sae.history_["squared_error"])
-    assert len(error) == sae.n_iter_ == 200
-    assert error[-1] < 0.5 * error[0]
+    assert len(error) == sae.n_iter_ == 150
+    assert error[-1] < 0.6 * error[0]
 
 
-def test_one_epoch_is_adamw_on_projected_gradients_from_a_tied_start(shift):
+def test_one_epoch_is_adam_on_projected_gradients_from_a_tied_start(shift):
     X = shift.X_train[:50]
-    options = {"activation": "relu", "max_epochs": 1, "renormalise_every": None, "random_state": 0}
-    start = SparseAutoencoder(40, learning_rate=1e-300, weight_decay=0, **options).fit(X)
+    options = PUBLISHED | {"activation": "relu", "max_epochs": 1, "renormalise_every": None, "random_state": 0}
+    start = SparseAutoencoder(40, **options | {"learning_rate": 1e-300}).fit(X)
     encoder, decoder = start.encoder_components_, start.components_
     bound = 1 / np.sqrt(X.shape[1])
     assert np.abs(encoder).max() == pytest.approx(bound, rel=0.02)
@@ -26,14 +42,87 @@ def test_one_epoch_is_adamw_on_projected_gradients_from_a_tied_start(shift):
 
     parameters = {"encoder": encoder, "decoder": decoder}
     parameters |= {"encoder_bias": np.zeros(40), "decoder_bias": np.zeros(X.shape[1])}
-    _, _, _, gradients = ACTIVATIONS["relu"](None, None).loss_and_gradients(parameters, X, 1e-4)
-    slope = gradients["decoder"] - np.sum(gradients["decoder"] * decoder, axis=1, keepdims=True) * decoder
-    sae = SparseAutoencoder(40, learning_rate=1e-3, weight_decay=0.5, **options).fit(X)
-    # The first step of Adam has the length of the learning rate in every coordinate; decay comes on top.
-    expected = (1 - 1e-3 * 0.5) * decoder - 1e-3 * slope / (np.abs(slope) + 1e-8)
+    step = ACTIVATIONS["relu"](None, None, None).step(parameters, X, 1e-4)
+    used = np.bincount(step.codes.indices, minlength=40) > 0
+    gradient = step.gradients["decoder"]
+    slope = gradient - np.sum(gradient * decoder, axis=1, keepdims=True) * decoder
+    sae = SparseAutoencoder(40, **options | {"learning_rate": 1e-3, "weight_decay": 0.5}).fit(X)
+    # The first step of Adam has the length of the learning rate in every coordinate; then latents in use decay.
+    expected = decoder - 1e-3 * slope / (np.abs(slope) + 1e-8)
+    expected *= np.where(used, 1 - 1e-3 * 0.5, 1)[:, None]
     np.testing.assert_allclose(sae.components_, expected, atol=1e-9)
     sae.set_params(renormalise_every=1).fit(X)
     np.testing.assert_allclose(np.linalg.norm(sae.components_, axis=1), 1)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("whiten", [False, True])
+def test_codes_are_the_documented_formula(shift, activation, whiten):
+    sae = SparseAutoencoder(40, activation=activation, n_active=4, max_epochs=5, whiten=whiten, random_state=0)
+    sae.fit(shift.X_train)
+    X = shift.X_val - sae.decoder_bias_
+    if activation == "matching_pursuit":
+        expected = _pursued(sae, X)
+    else:
+        expected = X @ sae.encoder_components_.T + sae.encoder_bias_
+        level = np.sort(expected, axis=1)[:, -5][:, None] if activation == "topk" else getattr(sae, "threshold_", 0)
+        expected[(expected <= level) | (expected <= 0)] = 0
+    np.testing.assert_allclose(sae.transform(shift.X_val), expected, atol=1e-10)
+
+
+def _pursued(sae, X):
+    encoder = getattr(sae, "encoder_components_", sae.components_)
+    codes = np.zeros((len(X), len(encoder)))
+    for code, rest in zip(codes, X.copy(), strict=True):
+        for _ in range(4):
+            correlation = np.where(code == 0, encoder @ rest, 0)
+            best = np.argmax(np.abs(correlation))
+            code[best] = correlation[best]
+            rest -= correlation[best] * sae.components_[best]
+    return codes
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_scale_of_the_samples_does_not_matter(shift, activation):
+    options = {"activation": activation, "n_active": 4, "max_epochs": 10, "random_state": 0}
+    small, large = (SparseAutoencoder(40, **options).fit(scale * shift.X_train) for scale in (1.0, 1024.0))
+    np.testing.assert_allclose(small.components_, large.components_, atol=1e-6)
+    np.testing.assert_allclose(1024 * small.decoder_bias_, large.decoder_bias_, rtol=1e-5)
+    np.testing.assert_allclose(
+        1024 * small.transform(shift.X_val), large.transform(1024 * shift.X_val), atol=1e-3, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        1024**2 * np.array(small.history_["squared_error"]), large.history_["squared_error"], rtol=1e-5
+    )
+
+
+def test_history_is_in_the_units_of_the_samples(shift):
+    sae = SparseAutoencoder(40, n_active=4, max_epochs=1, learning_rate=1e-300, random_state=0).fit(shift.X_train)
+    X_hat = sae.inverse_transform(sae.transform(shift.X_train))
+    assert sae.history_["squared_error"][0] == pytest.approx(np.mean((shift.X_train - X_hat) ** 2))
+    assert sae.history_["mean_l0"][0] == pytest.approx(mean_l0(sae.transform(shift.X_train)))
+    whitened = clone(sae).set_params(whiten=True).fit(shift.X_train)
+    X_hat = whitened.inverse_transform(whitened.transform(shift.X_train))
+    assert whitened.history_["squared_error"][0] == pytest.approx(np.mean((shift.X_train - X_hat) ** 2))
+
+
+def test_whitening_helps_where_a_few_directions_are_loud(rng, shift):
+    X, X_val = shift.X_train.copy(), shift.X_val.copy()
+    stretch = np.diag(np.geomspace(10, 0.1, X.shape[1]))
+    dictionary = shift.dictionary @ stretch
+    plain, whitened = (
+        SparseAutoencoder(40, n_active=4, max_epochs=100, whiten=whiten, random_state=0).fit(X @ stretch)
+        for whiten in (False, True)
+    )
+    cosines = [_cosines(dictionary @ np.linalg.inv(stretch), sae.components_ @ np.linalg.inv(stretch))
+               for sae in (plain, whitened)]  # fmt: skip
+    assert cosines[1] > cosines[0] + 0.1
+    assert whitened.score(X_val @ stretch) > -1
+
+
+def _cosines(one, other):
+    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
+    return (one @ other.T).max(axis=1).mean()
 
 
 def test_codes_follow_the_public_attributes(shift):
@@ -43,29 +132,98 @@ def test_codes_follow_the_public_attributes(shift):
     np.testing.assert_array_equal(sae.transform(shift.X_val), np.where(before > sae.threshold_, before, 0))
 
 
-@pytest.mark.parametrize("activation", ["relu", "topk"])
-def test_codes_are_the_documented_formula(shift, activation):
-    sae = SparseAutoencoder(40, activation=activation, n_active=4, max_epochs=5, random_state=0).fit(shift.X_train)
-    pre = (shift.X_val - sae.decoder_bias_) @ sae.encoder_components_.T + sae.encoder_bias_
-    expected = np.maximum(pre, 0)
-    if activation == "topk":
-        expected[expected < np.sort(expected, axis=1)[:, -4][:, None]] = 0
-    np.testing.assert_allclose(sae.transform(shift.X_val), expected, atol=1e-12)
-
-
 def test_atoms_keep_norm_one(shift):
-    sae = SparseAutoencoder(40, max_epochs=51, n_active=4, random_state=0).fit(shift.X_train)
-    np.testing.assert_allclose(np.linalg.norm(sae.components_, axis=1), 1, atol=1e-6)  # rescaled after epochs 1 and 51
-    free = SparseAutoencoder(40, max_epochs=51, n_active=4, renormalise_every=None, random_state=0).fit(shift.X_train)
+    sae = SparseAutoencoder(40, max_epochs=3, n_active=4, random_state=0).fit(shift.X_train)
+    np.testing.assert_allclose(np.linalg.norm(sae.components_, axis=1), 1, atol=1e-6)
+    sae.set_params(renormalise_every=50, max_epochs=51).fit(shift.X_train)  # after epochs 1 and 51
+    np.testing.assert_allclose(np.linalg.norm(sae.components_, axis=1), 1, atol=1e-6)
+    free = clone(sae).set_params(renormalise_every=None).fit(shift.X_train)
     assert np.abs(np.linalg.norm(free.components_, axis=1) - 1).max() > 1e-4
 
 
-def test_thresholds_of_jumprelu_are_learned_and_respected(shift):
-    options = {"activation": "jumprelu", "bandwidth": 0.2, "alpha": 0.01, "max_epochs": 60, "random_state": 0}
-    sae = SparseAutoencoder(40, **options).fit(shift.X_train)
-    assert np.abs(sae.threshold_ - 1e-3).max() > 1e-4
-    codes = sae.transform(shift.X_val)
-    assert np.all((codes == 0) | (codes > sae.threshold_))
+@pytest.mark.parametrize("activation", ["batchtopk", "matryoshka", "jumprelu", "gated"])
+def test_target_l0_is_met_on_the_training_samples(shift, activation):
+    sae = SparseAutoencoder(40, activation=activation, target_l0=5.5, max_epochs=60, random_state=0).fit(shift.X_train)
+    assert mean_l0(sae.transform(shift.X_train)) == pytest.approx(5.5, abs=0.01)
+    assert mean_l0(sae.transform(shift.X_val)) == pytest.approx(5.5, rel=0.15)
+
+
+@pytest.mark.parametrize("activation", ["relu", "jumprelu", "gated"])
+def test_penalty_is_steered_to_the_target(shift, activation):
+    options = {"activation": activation, "target_l0": 6, "random_state": 0, "batch_size": 32}
+    sae = SparseAutoencoder(40, max_epochs=500, **options).fit(shift.X_train)
+    assert sae.history_["mean_l0"][-1] == pytest.approx(6, rel=0.1)
+    assert sae.alpha_ == sae.history_["alpha"][-1] > 0
+
+
+def test_auto_alpha_is_steered_to_n_active_and_a_given_one_stays(shift):
+    options = {"activation": "jumprelu", "n_active": 6, "max_epochs": 60, "random_state": 0}
+    auto = SparseAutoencoder(40, **options).fit(shift.X_train)
+    assert mean_l0(auto.transform(shift.X_train)) == pytest.approx(6, abs=0.01)
+    given = SparseAutoencoder(40, alpha=1e-3, **options).fit(shift.X_train)
+    assert given.alpha_ == 1e-3
+    assert SparseAutoencoder(40, max_epochs=1).fit(shift.X_train).alpha_ == 0
+
+
+def test_early_stopping_keeps_the_best_weights(shift):
+    options = {"n_active": 4, "decay": 0.0, "max_epochs": 500, "random_state": 0}
+    sae = SparseAutoencoder(40, validation_fraction=0.3, n_iter_no_change=3, **options).fit(shift.X_train)
+    held_out = sae.history_["held_out"]
+    assert 3 < sae.n_iter_ == len(held_out) < 500
+    order = np.random.RandomState(0).permutation(len(shift.X_train))
+    assert -sae.score(shift.X_train[order[: round(0.3 * len(order))]]) == pytest.approx(min(held_out))
+
+
+def test_dictionary_init_is_the_start(shift):
+    sae = SparseAutoencoder(40, dictionary_init=2 * shift.dictionary, learning_rate=1e-300, max_epochs=1)
+    sae.fit(shift.X_train)
+    np.testing.assert_allclose(sae.components_, shift.dictionary)
+    np.testing.assert_allclose(sae.encoder_components_, shift.dictionary)
+
+
+def test_bias_starts_where_it_is_told(shift):
+    def bias(kind):
+        options = {"bias_init": kind, "learning_rate": 1e-300, "max_epochs": 1}
+        return SparseAutoencoder(40, **options).fit(shift.X_train).decoder_bias_
+
+    assert np.abs(bias("zero")).max() < 1e-200
+    np.testing.assert_allclose(bias("mean"), shift.X_train.mean(axis=0))
+    median = bias("median")
+    away = shift.X_train - median  # the sum of the unit vectors to all samples is 0 at the geometric median
+    assert np.linalg.norm(np.mean(away / np.linalg.norm(away, axis=1, keepdims=True), axis=0)) < 1e-3
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_partial_fit_learns_from_blocks_and_after_a_fit(shift, activation):
+    sae = SparseAutoencoder(40, activation=activation, n_active=4, random_state=0)
+    for _ in range(20):
+        for block in np.array_split(shift.X_train, 3):
+            sae.partial_fit(block)
+    assert sae.n_iter_ == len(sae.history_["squared_error"]) == 60
+    assert sae.history_["squared_error"][-1] < 0.85 * sae.history_["squared_error"][0]
+    np.testing.assert_allclose(sae.mean_, np.tile(shift.X_train, (20, 1)).mean(axis=0), rtol=1e-6)
+    fitted = SparseAutoencoder(40, activation=activation, n_active=4, max_epochs=100, random_state=0)
+    error = -fitted.fit(shift.X_train).score(shift.X_train)
+    fitted.set_params(learning_rate=1e-5).partial_fit(shift.X_train)
+    assert -fitted.score(shift.X_train) < 1.1 * error
+    assert fitted.n_iter_ == 101
+
+
+def test_a_pickled_stream_goes_on_to_the_same_bits(shift):
+    sae = SparseAutoencoder(40, activation="gated", random_state=0).partial_fit(shift.X_train)
+    again = pickle.loads(pickle.dumps(sae))
+    for one in (sae, again):
+        one.partial_fit(shift.X_train)
+    np.testing.assert_array_equal(sae.components_, again.components_)
+
+
+def test_refinement_starts_from_the_codes(shift):
+    refine = FISTACoder(alpha=0.05, solver="fista", max_iter=5, tol=0.0)
+    sae = SparseAutoencoder(40, n_active=4, max_epochs=5, random_state=0).fit(shift.X_train)
+    refined = clone(sae).set_params(refine=refine).fit(shift.X_train)
+    coder = clone(refine).set_params(dictionary=sae.components_, offset=sae.decoder_bias_).fit(shift.X_train)
+    expected = coder.codes(shift.X_val, codes_init=sae.transform(shift.X_val)).codes
+    np.testing.assert_array_equal(refined.transform(shift.X_val), expected)
 
 
 def test_attributes_follow_the_activation(shift):
@@ -95,6 +253,14 @@ def test_sparse_output_n_jobs_and_chunks_do_not_matter(shift):
     assert sp.issparse(other)
 
 
+@pytest.mark.parametrize("activation", ["topk", "relu"])
+def test_threads_of_training_do_not_matter(shift, activation):
+    X = np.tile(shift.X_train, (4, 1))
+    options = {"activation": activation, "batch_size": 1200, "max_epochs": 2, "random_state": 0}
+    one, two = (SparseAutoencoder(40, n_jobs=n_jobs, **options).fit(X) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one.components_, two.components_)
+
+
 def test_same_seed_same_bits(shift):
     one, two, other = (
         SparseAutoencoder(40, max_epochs=2, n_active=4, random_state=seed).fit(shift.X_train) for seed in (0, 0, 1)
@@ -109,10 +275,40 @@ def test_verbose_prints_each_epoch(shift, capsys):
     assert [line.split(":")[0] for line in lines] == [f"[SparseAutoencoder] epoch {i} of 2" for i in (1, 2)]
 
 
-def test_bad_parameters_are_named(shift):
-    with pytest.raises(ValueError, match="n_active=50 must be at most n_components=40"):
-        SparseAutoencoder(40, n_active=50).fit(shift.X_train)
+def test_an_interrupt_keeps_the_weights_of_the_moment(shift, monkeypatch):
+    def interrupted(self, X, training, rng):
+        if self.n_iter_ == 2:
+            raise KeyboardInterrupt
+        return epoch(self, X, training, rng)
+
+    epoch = SparseAutoencoder._epoch
+    monkeypatch.setattr(SparseAutoencoder, "_epoch", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted after epoch 2"):
+        sae = SparseAutoencoder(40, max_epochs=9, random_state=0).fit(shift.X_train)
+    assert sae.transform(shift.X_val).shape == (len(shift.X_val), 40)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_active": 50}, "n_active=50 must be at most n_components=40"),
+        ({"activation": "tanh"}, "'activation' parameter of SparseAutoencoder"),
+        ({"target_l0": 4}, "target_l0=4 is not for activation='topk'"),
+        ({"target_l0": 40, "activation": "relu"}, "target_l0=40 must be below n_components=40"),
+        ({"widths": [10, 5, 40]}, r"widths must be increasing positive integers, got \[10, 5, 40\]"),
+        ({"widths": [10, 20]}, "widths must end with n_components=40"),
+        ({"dictionary_init": np.eye(3)}, "dictionary_init has shape"),
+        ({"validation_fraction": 1e-9}, "validation_fraction=1e-09 of 300 samples leaves 0"),
+        ({"refine": "fista"}, "'refine' parameter of SparseAutoencoder"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_named(shift, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        SparseAutoencoder(40, **parameters).fit(shift.X_train)
+
+
+def test_divergence_is_an_error(shift):
+    sae = SparseAutoencoder(40, learning_rate=1e300, max_epochs=9)
     with pytest.raises(ValueError, match=r"diverged in epoch .*: learning_rate=1e"), np.errstate(all="ignore"):
-        SparseAutoencoder(40, learning_rate=1e300, max_epochs=9).fit(shift.X_train)
-    with pytest.raises(ValueError, match="'activation' parameter of SparseAutoencoder"):
-        SparseAutoencoder(40, activation="tanh").fit(shift.X_train)
+        sae.fit(shift.X_train)
