@@ -75,7 +75,8 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000, and of ``"softplus"`` 500.
     tol : float, default=1e-5
         ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its
-        norm. With 0, ``"softplus"`` makes all of the published 50,000 steps, most of them next to nothing.
+        norm, ``"softplus"`` also when its learning rate is at its floor; with 0, it makes all of the published 50,000
+        steps, most of them next to nothing.
     validation_fraction : float, optional
         Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each pass by (see
         ``history_``). They are chosen at random; the others are copied.

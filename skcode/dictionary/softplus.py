@@ -10,7 +10,7 @@ The loss is::
 For each sample, and with unit atoms, that is the objective of skcode at the penalty ``alpha n_features / (2
 n_components)``. Three things are not as published. Samples are scaled to the norm that they have there, since learning
 rate and start know no scale. Atoms are scaled to norm 1 after the fact, and those that no sample uses to 0. And a
-descent may end at the floor, from which it would sometimes, after thousands of steps, get up once more: see ``tol``.
+descent ends at the floor, from which it would sometimes, after thousands of steps, get up once more: unless ``tol=0``.
 """
 
 from __future__ import annotations
@@ -67,14 +67,16 @@ class SoftplusDescent:
         """Improve the components in place by passes of 100 steps.
 
         Yields for each what it showed, and whether it is the last: the dictionary moved by less than ``tol`` of its
-        norm, or there were ``max_epochs`` passes. Atoms that no sample uses are zero, but may come back; when none is
-        used at the end, it warns.
+        norm, or the learning rate was at its floor (with ``tol=0``, neither counts), or there were ``max_epochs``.
+        Atoms that no sample uses are zero, but may come back; when none is used at the end, it warns.
         """
         atoms = self._parameters["atoms"]
         for epoch in range(1, max_epochs + 1):
             before = atoms.copy()
+            fastest = 0.0
             with single_threaded_blas:
                 for _ in range(_STEPS_PER_PASS):
+                    fastest = max(fastest, self._optimiser.learning_rate)
                     loss = self._step()
             counted = self._unit_codes("free") > _COUNTED
             usage = np.count_nonzero(counted, axis=0)[:, None]
@@ -84,7 +86,8 @@ class SoftplusDescent:
                 "mean_l0": float(usage.sum() / len(counted)),
                 "change": float(np.linalg.norm(atoms - before) / np.linalg.norm(before)),
             }
-            last = record["change"] < tol or epoch == max_epochs
+            at_rest = record["change"] < tol or (tol > 0 and fastest < 2 * _SLOWEST)
+            last = at_rest or epoch == max_epochs
             if last and not usage.any():
                 warnings.warn(
                     f"no sample uses any atom with alpha={self._alpha * self._unit:g}: learning stopped after pass "
@@ -155,7 +158,8 @@ def loss_and_gradients(
     of_free += real(weight) * norms.T
     of_atoms = codes.T @ error
     of_atoms += (weight * used / np.maximum(norms, 1e-8)).astype(X.dtype) * atoms
-    of_free *= -np.expm1(-codes)  # the slope of softplus: 1 - exp(-softplus)
+    slope = np.expm1(np.negative(codes, out=codes), out=codes)  # minus that of softplus, which is 1 - exp(-softplus)
+    of_free *= np.negative(slope, out=slope)
     return squared_error + penalty, of_free, of_atoms
 
 
