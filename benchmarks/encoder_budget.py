@@ -11,8 +11,8 @@ when the codes are known, when the dictionary is, and when neither is; beside ou
 
 Training is Adam with learning rate 1e-3, as published, for --steps steps, and five times as many when nothing is known;
 LISTA, which starts from ISTA, gets a tenth. What differs from the published settings: 256 samples a step and not all, a
-start that no output unit dies from, the squared error of known codes and not their cosine, and a new problem for each
-seed and not the same one. The penalty is the published one, in the units of skcode.
+start from the atoms and not at random, the squared error of known codes and not their cosine, and a new problem for
+each seed and not the same one. The penalty is the published one, in the units of skcode.
 """
 
 from __future__ import annotations

@@ -7,19 +7,14 @@ import numpy as np
 from .._validation import ArrayLike, MatrixLike, fit_context, integers_from
 from ._amortised import TrainedCoder
 
-# Outputs at the start. One that is zero for all samples has no gradient and stays so; sparse codes leave little time to
-# become useful before the mean pulls them down.
-_FIRST_CODE = 0.05
-_FIRST_SPREAD = 0.05
-
 
 class MLPCoder(TrainedCoder):
     """Codes from a perceptron with one hidden layer of ReLU units, or with none, and ReLU outputs [1]_.
 
     With ``n_hidden=None`` it is the encoder of a ReLU autoencoder, one linear map and an activation. It is trained by
-    Adam; weights and biases start uniform within ``1 / sqrt(n)``, for n inputs of a layer. What is known decides what
-    is minimised, where the objective of a sample is ``1/2 ||x - offset - z D||^2 + alpha * sum_j z_j``, and its mean
-    over samples counts:
+    Adam, starting from the positive correlations of samples with atoms, ``relu(x d / ||d||^2)``. What is known decides
+    what is minimised, where the objective of a sample is ``1/2 ||x - offset - z D||^2 + alpha * sum_j z_j``, and its
+    mean over samples counts:
 
     ============ ===== ==================================================== ====================================
     dictionary   y     what is minimised                                    ``components_``
@@ -190,16 +185,22 @@ class Perceptron:
         self.n_hidden = n_hidden
 
     def initialise(self, dictionary, alpha, rng):
-        """Return He's weights and no bias of hidden units, and outputs that are all active and hardly depend on X."""
-        n_components, n_features = dictionary.shape
-        parameters, width = {}, n_features
-        if self.n_hidden:
-            hidden = np.sqrt(2 / n_features) * rng.standard_normal((n_features, self.n_hidden))
-            parameters |= {"hidden": hidden, "hidden_bias": np.zeros(self.n_hidden)}
-            width = self.n_hidden
-        parameters["output"] = _FIRST_SPREAD / np.sqrt(width) * rng.standard_normal((width, n_components))
-        parameters["output_bias"] = np.full(n_components, _FIRST_CODE)
-        return {name: value.astype(dictionary.dtype) for name, value in parameters.items()}
+        """Return weights with which codes are ``relu(x d / ||d||^2)``, by pairs of opposite hidden units.
+
+        With fewer than two hidden units per feature, nearly so.
+        """
+        width = self.n_hidden
+        norms = np.einsum("ij,ij->i", dictionary, dictionary)[:, None]
+        output = np.divide(dictionary, norms, out=np.zeros_like(dictionary), where=norms > 0).T
+        parameters = {}
+        if width:
+            # He's scale; relu(u) - relu(-u) = u.
+            half = np.sqrt(2 / len(output)) * rng.standard_normal((len(output), -(-width // 2)))
+            parameters |= {"hidden": np.hstack([half, -half])[:, :width], "hidden_bias": np.zeros(width)}
+            output = np.linalg.pinv(half) @ output
+            output = np.vstack([output, -output])[:width]
+        parameters |= {"output": output, "output_bias": np.zeros(len(dictionary))}
+        return {name: np.array(value, dtype=dictionary.dtype, order="C") for name, value in parameters.items()}
 
     def forward(self, parameters, X):
         """Return the codes, and the hidden layer with them."""

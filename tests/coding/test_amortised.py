@@ -87,7 +87,7 @@ def test_training_closes_most_of_the_gap(shift, encoder):
 def test_true_codes_are_learned_and_their_dictionary_is_that_of_least_squares(shift, encoder, make):
     encoder.set_params(dictionary=None, max_epochs=50).fit(shift.X_train, make(shift.codes_train))
     np.testing.assert_allclose(encoder.components_, OracleCoder().fit(shift.X_train, shift.codes_train).components_)
-    assert mcc_score(shift.codes_train, encoder.transform(shift.X_train)) > 0.7
+    assert mcc_score(shift.codes_train, encoder.transform(shift.X_train)) > 0.6
     codes = encoder.transform(shift.X_val)
     dense = encoder.fit(shift.X_train, shift.codes_train).transform(shift.X_val)
     np.testing.assert_allclose(codes, dense, atol=1e-9)

@@ -17,13 +17,23 @@ def test_codes_are_the_documented_formula(shift, n_hidden):
     assert set(weights) == {"output", "output_bias"} | ({"hidden", "hidden_bias"} if n_hidden else set())
 
 
-@pytest.mark.parametrize("n_hidden", [None, 256])
-def test_all_outputs_are_active_at_the_start(shift, rng, n_hidden):
-    network = Perceptron(n_hidden)
-    parameters = network.initialise(shift.dictionary, 0.1, rng)
-    codes, _ = network.forward(parameters, shift.X_train / 2)
-    assert (codes > 0).mean() > 0.7
-    assert (codes > 0).any(axis=0).all()
+@pytest.mark.parametrize("n_hidden", [None, 38, 101])
+def test_training_starts_from_the_positive_correlations_with_atoms(shift, n_hidden):
+    scaled = shift.dictionary * np.linspace(0.5, 2, 40)[:, None]
+    coder = MLPCoder(dictionary=scaled, n_hidden=n_hidden, learning_rate=1e-300, max_epochs=1).fit(shift.X_train)
+    expected = np.maximum(shift.X_val @ (scaled / np.sum(scaled**2, axis=1, keepdims=True)).T, 0)
+    if n_hidden == 101:  # the last of the opposite units is missing
+        assert np.corrcoef(coder.transform(shift.X_val).ravel(), expected.ravel())[0, 1] > 0.99
+    else:
+        np.testing.assert_allclose(coder.transform(shift.X_val), expected, atol=1e-12)
+
+
+def test_no_output_dies(superposed):
+    data = superposed
+    coder = MLPCoder(dictionary=data.dictionary, max_epochs=10, random_state=0).fit(data.X_train)
+    assert coder.transform(data.X_val).any(axis=0).all()
+    narrow = Perceptron(4).initialise(data.dictionary, 0.1, np.random.RandomState(0))  # fewer units than features
+    assert [value.shape for value in narrow.values()] == [(47, 4), (4,), (4, 100), (100,)]
 
 
 def test_a_hidden_layer_helps(shift):
