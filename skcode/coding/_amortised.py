@@ -34,6 +34,7 @@ from .._validation import (
 from .oracle_coder import least_squares_dictionary
 
 _CHUNK_SAMPLES = 1024  # samples encoded at once by `transform`
+_WORSE = 2  # times the loss of the first batch, whose samples are not the others
 
 
 class TrainedCoder(AmortisedCoder):
@@ -109,12 +110,14 @@ class TrainedCoder(AmortisedCoder):
         optimiser = Adam(parameters, self.learning_rate, 0.0)
         history = {"loss": [], "mean_l0": []}
         alpha = self.alpha / self.scale_
+        first = None  # loss, before any step
         for epoch in range(self.max_epochs):
             total, n_active = 0.0, 0
             for batch in minibatches(len(X), self.batch_size, rng):
                 loss, codes, gradients = loss_and_gradients(
                     network, parameters, X[batch], None if true is None else true[batch], alpha
                 )
+                first = loss if first is None else first
                 if learned:
                     slope, atoms = gradients["dictionary"], parameters["dictionary"]
                     slope -= np.einsum("ij,ij->i", slope, atoms)[:, None] * atoms  # atoms move on the sphere
@@ -130,12 +133,18 @@ class TrainedCoder(AmortisedCoder):
             history["mean_l0"].append(float(n_active / len(X)))
             last = epoch + 1 == self.max_epochs
             if not np.isfinite(total) or (last and not all(np.isfinite(each).all() for each in parameters.values())):
-                raise ValueError(
-                    f"training diverged in epoch {epoch + 1}: learning_rate={self.learning_rate:g} is too large, or "
-                    "atoms are not of moderate norm."
-                )
+                raise ValueError(f"training diverged in epoch {epoch + 1}: {self._advice()}")
             self._report(epoch + 1, history)
+        first, zero, final = (self.scale_**2 * each for each in (first, _loss_of_zero(X, true), total / len(X)))
+        if final > _WORSE * max(first, zero):
+            raise ValueError(
+                f"training diverged: the loss went from {first:.2g} to {final:.2g}, and codes of zero have {zero:.2g}: "
+                f"{self._advice()}"
+            )
         return history
+
+    def _advice(self):
+        return f"learning_rate={self.learning_rate:g} is too large, or atoms are not of moderate norm."
 
     def _report(self, epoch, history):
         if self.verbose > 1 or (self.verbose == 1 and epoch % max(1, self.max_epochs // 20) == 0):
@@ -191,6 +200,13 @@ def loss_and_gradients(network, parameters, X, true, alpha):
         error *= X.dtype.type(2 / error.size)
         gradients = network.backward(parameters, X, kept, error)
     return loss, codes, gradients
+
+
+def _loss_of_zero(X, true):
+    """Return what is minimised, for codes of zero."""
+    if true is None:
+        return 0.5 * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X)
+    return float((true * true).sum()) / (true.shape[0] * true.shape[1])
 
 
 def _scale(X):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skcode import LISTACoder
 from skcode.coding.lista_coder import UnrolledISTA
@@ -58,3 +59,12 @@ def test_thresholds_stay_non_negative(shift):
 def test_a_dictionary_of_zeros_gives_codes_of_zeros(shift):
     coder = LISTACoder(dictionary=np.zeros((5, 19)), max_epochs=1).fit(shift.X_train)
     assert not coder.transform(shift.X_val).any()
+
+
+@pytest.mark.parametrize("supervised", [False, True])
+def test_a_loss_that_rises_is_an_error(shift, supervised):
+    coder = LISTACoder(dictionary=shift.dictionary, learning_rate=0.1, max_epochs=20, random_state=0)
+    with pytest.raises(
+        ValueError, match=r"diverged: the loss went from .* codes of zero have .*: learning_rate=0\.1 is"
+    ):
+        coder.fit(shift.X_train, sp.csr_matrix(shift.codes_train) if supervised else None)
