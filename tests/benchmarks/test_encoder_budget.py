@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skcode import FISTACoder, LISTACoder, MLPCoder
-from skcode.metrics import mcc_score
+from skcode.metrics import match_dictionaries, mcc_score
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -68,6 +68,14 @@ def test_refined_rows_are_those_of_refine(job):
     assert isinstance(coder, MLPCoder)
 
 
+def test_free_codes_learn_a_dictionary(job):
+    data = job.toy(job.parse(["--n-components", "6", "--n-active", "1", "--n-samples", "400"]), 100)
+    few, many = (job.free_codes(data["X"], 6, n_steps, 0) for n_steps in (1, 12_000))
+    np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, rtol=1e-6)
+    cosines = [match_dictionaries(data["dictionary"], each).mean_cosine for each in (few, many)]
+    assert cosines[0] < 0.8 < 0.95 < cosines[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -90,7 +98,7 @@ def test_tiny_run(job, tmp_path, capsys):
     sizes = ["--n-components", "12", "--n-features", "6", "--n-active", "2", "--n-samples", "80"]
     job.main([*sizes, "--seeds", "100", "101", "--steps", "20", "--n-jobs", "1", "--output", str(tmp_path)])
     rows = json.loads((tmp_path / "encoder_budget.json").read_text())["rows"]
-    fits = {(task, 4 if task != "neither" else 6) for task in job.TASKS}
+    fits = {(task, 4 if task != "neither" else 7) for task in job.TASKS}
     for task, n_fits in fits:
         part = [row for row in rows if row["task"] == task and row["seed"] == 101]
         curves = (1 if task == "neither" else 2) * len(job.CURVE) + (task != "neither")
