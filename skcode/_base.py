@@ -111,6 +111,13 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _check_training_samples(self, X):
         return validate_data(self, X, dtype=FLOATS, order="C")
 
+    def _set_offset(self, X):
+        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+        self.offset_ = check_offset(self.offset, X)
+
+    def _without_offset(self, X):
+        return np.subtract(X, self.offset_).astype(X.dtype, copy=False) if self.offset_.any() else X
+
     @property
     def _n_features_out(self):
         return self.components_.shape[0]
@@ -274,16 +281,9 @@ class CertifiedCoder(BaseCoder):
         """Return the most iterations, at least 1, that the first training samples need."""
         return max(1, int(self._solve(X[:_PROBE_SAMPLES]).n_iter.max()))
 
-    def _set_offset(self, X):
-        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        self.offset_ = check_offset(self.offset, X)
-
     def _offset(self, X):
         """Return the offset, or None if there is nothing to subtract."""
         return self.offset_ if self.offset_.any() else None
-
-    def _without_offset(self, X):
-        return np.subtract(X, self.offset_).astype(X.dtype, copy=False) if self.offset_.any() else X
 
 
 class AmortisedCoder(BaseCoder):

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skcode import DictionaryLearner, FISTACoder, OracleCoder, SparseAutoencoder
+from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder, OracleCoder, SparseAutoencoder
 
 ACTIVATIONS = ("relu", "topk", "jumprelu", "matching_pursuit")
 ESTIMATORS = [
@@ -24,6 +24,10 @@ ESTIMATORS = [
     DictionaryLearner(method="alternating", max_epochs=12),
     DictionaryLearner(method="softplus", max_epochs=3),
     *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
+    LISTACoder(n_layers=4, max_epochs=5),
+    LISTACoder(n_layers=4, coupled=False, shared=True, positive=False, offset="mean", max_epochs=5),
+    MLPCoder(n_hidden=16, max_epochs=5),
+    MLPCoder(n_hidden=None, sparse_output=True, refine=FISTACoder(), max_epochs=5),
 ]
 
 

@@ -110,7 +110,7 @@ class OracleCoder(FISTACoder):
         X = self._check_training_samples(X)
         codes = check_true_codes(y, X.shape[0], type(self).__name__)
         self._set_offset(X)
-        self._set_components(_least_squares_dictionary(codes, self._without_offset(X)).astype(X.dtype))
+        self._set_components(least_squares_dictionary(codes, self._without_offset(X)).astype(X.dtype))
         return self._finish_fit(X)
 
     def __sklearn_tags__(self):
@@ -119,7 +119,7 @@ class OracleCoder(FISTACoder):
         return tags
 
 
-def _least_squares_dictionary(codes, X):
+def least_squares_dictionary(codes, X):
     """Return the dictionary of least norm that minimises ``||X - codes @ dictionary||``."""
     X = X.astype(np.float64)
     if not sp.issparse(codes):

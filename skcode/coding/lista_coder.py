@@ -1,0 +1,276 @@
+"""Learned ISTA: a few unrolled iterations whose matrices are trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._lasso import lipschitz
+from .._validation import ArrayLike, MatrixLike, fit_context, integers_from
+from ._amortised import TrainedCoder
+
+
+class LISTACoder(TrainedCoder):
+    """Learned ISTA: unrolled iterations on a dictionary, whose matrices and thresholds are trained [1]_.
+
+    A sample, its offset removed, goes through ``n_layers`` layers, from ``z = 0``::
+
+        z <- prox(z S + x W, threshold)        coupled: S = I - D W, that is, prox(z + (x - z D) W, threshold)
+
+    where prox is the soft threshold, one-sided when ``positive``, with thresholds of its own for each layer and
+    component. Training starts at ISTA on the dictionary, ``W = D' / L``, ``S = I - D D' / L``, thresholds
+    ``alpha / L`` with ``L = ||D||_2^2``: untrained, the network makes ``n_layers`` steps of it. It is trained by Adam,
+    differentiating through all layers. What is known decides what is minimised, where the objective of a sample is
+    ``1/2 ||x - offset - z D||^2 + alpha * sum_j |z_j|`` and its mean over samples counts:
+
+    ============ ===== ==================================================== ====================================
+    dictionary   y     what is minimised                                    ``components_``
+    ============ ===== ==================================================== ====================================
+    given        none  the objective                                        the given dictionary
+    given        codes mean squared error of the codes                      the given dictionary
+    none         codes mean squared error of the codes                      least squares from codes to samples
+    none         none  the objective, over network and dictionary           learned, atoms of norm 1
+    ============ ===== ==================================================== ====================================
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Number of components where `fit` is given neither dictionary nor codes; by default twice the number of features.
+    dictionary : array-like of shape (n_components, n_features), optional
+        Atoms in rows, of any norm.
+    alpha : float, default=0.1
+        Penalty of the objective, positive.
+    n_layers : int, default=16
+        Number of layers.
+    coupled : bool, default=True
+        Whether ``S = I - D W``, to which the matrices of every network that converges to the true codes must tend
+        [2]_; else S is trained too, as in [1]_: ``n_components ** 2`` more numbers for each W, which fit the training
+        samples better and others worse.
+    shared : bool, default=True
+        Whether all layers share one W (and S), as in [1]_, or each has its own, as in [2]_; thresholds are of each
+        layer. Shared matrices lose less in new combinations of atoms.
+    positive : bool, default=True
+        Whether codes must be non-negative.
+    loss : {"auto", "objective", "codes"}, default="auto"
+        What is minimised: the objective, or the error of codes, for which `fit` needs the true ones as ``y``.
+        ``"auto"`` is the latter if there is a ``y``. In a ``Pipeline`` the same ``y`` goes to every step: say
+        ``"objective"`` where it holds labels.
+    learning_rate : float, default=1e-3
+        Of Adam. With 50 to 500 atoms, three times as much about halved the gap that is left; ten times as much could
+        diverge.
+    batch_size : int, default=64
+        Samples per step; the last batch of an epoch may be smaller.
+    max_epochs : int, default=100
+        Passes over the training samples.
+    offset : {"mean"}, array-like of shape (n_features,) or None, default=None
+        What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
+        or a given vector.
+    refine : coder, optional
+        An unfitted `FISTACoder`, whose settings are used to go on from the codes of the network, on its dictionary and
+        offset: ``FISTACoder(alpha=0.05, solver="fista", max_iter=10, tol=0)`` makes ten steps for each sample. By
+        default codes are those of the network.
+    sparse_output : bool, default=False
+        Whether codes are returned as CSR.
+    n_jobs : int, optional
+        Threads of `transform`, or workers of the active joblib backend. Training is sequential; ``refine`` has its own.
+    random_state : int, RandomState instance or None, default=None
+        Source of the dictionary to start from, and of the order of samples.
+    verbose : int, default=0
+        1 prints a line now and then, 2 one for each epoch.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        The dictionary: the given one, the least-squares one behind true codes, or the learned one with atoms of norm 1.
+    weights_ : dict of ndarray
+        ``weights`` W of shape (n_layers, n_features, n_components), ``thresholds`` of shape (n_layers, n_components)
+        and, unless coupled, ``recurrent`` S of shape (n_layers, n_components, n_components); shared matrices have one
+        layer.
+    scale_ : float
+        Norm of the training samples, rounded to a power of two. The network is given samples and gives codes divided
+        by it, so that the units of the data do not matter to the learning rate.
+    offset_, mean_ : ndarray of shape (n_features,)
+        What is subtracted before coding, and the mean of the training data.
+    refiner_ : coder or None
+        The fitted ``refine``, which has ``codes`` with certificates.
+    n_iter_ : int
+        Epochs made.
+    history_ : dict of list of float
+        For each epoch: ``loss`` and ``mean_l0`` over its batches.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Their names, if ``X`` had any.
+
+    See Also
+    --------
+    MLPCoder : A network that knows nothing of iterations.
+    FISTACoder : Optimal codes, which a network of ever more layers approaches.
+
+    References
+    ----------
+    .. [1] Gregor and LeCun, "Learning Fast Approximations of Sparse Coding", ICML 2010.
+    .. [2] Chen, Liu, Wang and Yin, "Theoretical Linear Convergence of Unfolded ISTA and Its Practical Weights and
+       Thresholds", NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from skcode import LISTACoder
+    >>> from skcode.datasets import make_compositional_shift
+    >>> from skcode.metrics import amortisation_gap
+    >>> data = make_compositional_shift(n_samples=400, n_components=50, n_active=5, random_state=0)
+    >>> coder = LISTACoder(dictionary=data.dictionary, max_epochs=30, random_state=0).fit(data.X_train)
+    >>> coder.transform(data.X_val).shape
+    (200, 50)
+    >>> amortisation_gap(coder, data.X_ood, alpha=0.1).mean_gap < 0.05
+    True
+    """
+
+    _parameter_constraints = {
+        **TrainedCoder._training_constraints,
+        "n_layers": [integers_from(1)],
+        "coupled": ["boolean"],
+        "shared": ["boolean"],
+        "positive": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        dictionary=None,
+        alpha=0.1,
+        n_layers=16,
+        coupled=True,
+        shared=True,
+        positive=True,
+        loss="auto",
+        learning_rate=1e-3,
+        batch_size=64,
+        max_epochs=100,
+        offset=None,
+        refine=None,
+        sparse_output=False,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.dictionary = dictionary
+        self.alpha = alpha
+        self.n_layers = n_layers
+        self.coupled = coupled
+        self.shared = shared
+        self.positive = positive
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.offset = offset
+        self.refine = refine
+        self.sparse_output = sparse_output
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: MatrixLike | None = None) -> LISTACoder:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training samples.
+        y : {array-like, CSR} of shape (n_samples, n_components) or (n_samples,), optional
+            True codes of ``X``; ignored with ``loss="objective"``.
+
+        Returns
+        -------
+        self : LISTACoder
+            The fitted coder.
+
+        Raises
+        ------
+        ValueError
+            If dictionary, codes, ``n_components`` and ``X`` do not fit each other, ``loss="codes"`` lacks them, or
+            training diverges.
+        """
+        return self._fit(X, y)
+
+    def _network(self):
+        return UnrolledISTA(self.n_layers, self.coupled, self.shared, self.positive)
+
+
+class UnrolledISTA:
+    """``n_layers`` steps ``z <- prox(z S + x W, threshold)`` from zero; as initialised, those of ISTA.
+
+    Parameters are ``weights`` W of shape (n_layers, n_features, n_components), ``thresholds`` of shape (n_layers,
+    n_components) and, unless coupled, ``recurrent`` S of shape (n_layers, n_components, n_components). Coupled,
+    ``S = I - D W``. With shared matrices, W and S have one layer.
+    """
+
+    def __init__(self, n_layers, coupled, shared, positive):
+        self.n_layers = n_layers
+        self.coupled = coupled
+        self.shared = shared
+        self.positive = positive
+
+    def initialise(self, dictionary, alpha, rng):
+        """Return the matrices of ISTA, ``W = D' / L``, ``S = I - D D' / L`` and ``alpha / L``; nothing is random."""
+        curvature = lipschitz(dictionary)
+        step = dictionary.dtype.type(1 / curvature if curvature > 0 else 1)
+        n_matrices = 1 if self.shared else self.n_layers
+        parameters = {
+            "weights": np.repeat((step * dictionary.T)[None], n_matrices, axis=0),
+            "thresholds": np.full((self.n_layers, len(dictionary)), step * alpha, dtype=dictionary.dtype),
+        }
+        if not self.coupled:
+            recurrent = np.eye(len(dictionary), dtype=dictionary.dtype) - step * (dictionary @ dictionary.T)
+            parameters["recurrent"] = np.repeat(recurrent[None], n_matrices, axis=0)
+        return parameters
+
+    def forward(self, parameters, X):
+        """Return the codes, and the codes and residuals that each layer was given."""
+        dictionary, weights, thresholds = (parameters[name] for name in ("dictionary", "weights", "thresholds"))
+        codes = np.zeros((len(X), len(dictionary)), dtype=X.dtype)
+        kept = []
+        for layer in range(self.n_layers):
+            matrix = layer % len(weights)
+            # Nothing is subtracted from x, and nothing carried over, while codes are zero.
+            rest = X - codes @ dictionary if self.coupled and layer else X
+            value = rest @ weights[matrix]
+            if layer:
+                value += codes if self.coupled else codes @ parameters["recurrent"][matrix]
+            kept.append((codes, rest))
+            codes = self._prox(value, thresholds[layer])
+        return codes, [*kept, (codes, None)]
+
+    def _prox(self, value, threshold):
+        if self.positive:
+            value -= threshold
+            return np.maximum(value, 0, out=value)
+        return np.sign(value) * np.maximum(np.abs(value) - threshold, 0)
+
+    def backward(self, parameters, X, kept, slope):
+        """Return the gradients, last layer first."""
+        dictionary, weights = parameters["dictionary"], parameters["weights"]
+        gradients = {name: np.zeros_like(value) for name, value in parameters.items()}
+        for layer in range(self.n_layers - 1, -1, -1):
+            matrix = layer % len(weights)
+            (codes, rest), (after, _) = kept[layer], kept[layer + 1]
+            slope = slope * (after != 0)
+            gradients["thresholds"][layer] = -np.einsum("ij,ij->j", slope, np.sign(after))
+            gradients["weights"][matrix] += rest.T @ slope
+            if not layer:
+                break
+            if self.coupled:
+                back = slope @ weights[matrix].T
+                gradients["dictionary"] -= codes.T @ back
+                slope -= back @ dictionary.T
+            else:
+                gradients["recurrent"][matrix] += codes.T @ slope
+                slope = slope @ parameters["recurrent"][matrix].T
+        return gradients
+
+    def project(self, parameters):
+        """Keep thresholds from becoming negative."""
+        np.maximum(parameters["thresholds"], 0, out=parameters["thresholds"])

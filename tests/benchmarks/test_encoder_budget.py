@@ -1,0 +1,111 @@
+"""The budget of inference: the toy problem, counted operations, bad arguments, and a tiny run."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from skcode import FISTACoder, LISTACoder, MLPCoder
+from skcode.metrics import match_dictionaries, mcc_score
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def job(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("encoder_budget")
+    monkeypatch.setattr(sys, "argv", ["encoder_budget.py"])
+    yield module
+    for name in ("encoder_budget", "_harness"):
+        sys.modules.pop(name, None)
+
+
+def test_the_toy_problem_is_the_published_one(job):
+    data = job.toy(job.parse(["--n-samples", "4000"]), 100)
+    codes = np.concatenate([data["codes"], data["codes_test"]])
+    assert (np.count_nonzero(codes, axis=1) == 3).all()
+    active = codes[codes > 0].astype(np.float64)
+    assert active.mean() == pytest.approx(np.sqrt(2 / np.pi), rel=0.02)  # of |N(0, 1)|
+    assert np.mean(active**2) == pytest.approx(1, rel=0.03)
+    np.testing.assert_allclose((codes > 0).mean(axis=0), 3 / 16, atol=0.03)
+    np.testing.assert_allclose(np.linalg.norm(data["dictionary"], axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(data["X_test"], data["codes_test"] @ data["dictionary"])
+
+
+def test_operations_are_counted_as_published(job):
+    # M=8, N=16; formulas of arXiv:2411.13117.
+    assert job.flops("sae", 8, 16) == 4 * 8 * 16 + 16
+    assert job.flops("mlp256", 8, 16) == 2 * 8 * 256 + 256 + 2 * 256 * 16 + 16 + 2 * 16 * 8
+    assert job.flops("fista10", 8, 16, 10) == 2 * 8 * 16 + 10 * (4 * 8 * 16 + 8 + 7 * 16)
+    assert job.flops("lista", 8, 16) < job.flops("fista16", 8, 16, 16)  # as many steps, without momentum
+
+
+def test_the_penalty_is_the_published_loss(job, shift):
+    M, N = shift.X_train.shape[1], 40
+    codes, error = shift.codes_train + 0.1, 0.1 * shift.dictionary.sum(axis=0)
+    loss = np.mean(np.broadcast_to(error, shift.X_train.shape) ** 2) + job.WEIGHT * np.abs(codes).mean()
+    alpha = job.WEIGHT * M / (2 * N)
+    ours = 0.5 * error @ error + alpha * codes.sum(axis=1).mean()
+    assert ours == pytest.approx(M / 2 * loss)
+
+
+def test_refined_rows_are_those_of_refine(job):
+    options = SimpleNamespace(n_components=16, n_features=8, n_active=3, n_samples=80, steps=10)
+    data = job.toy(options, 100)
+    coder = job.train("dictionary", "sae", 0, data, 0.0025, options)
+    rows = {row["method"]: row for row in job.judge("dictionary", "sae", coder, data, 0.0025)}
+    refine = FISTACoder(alpha=0.0025, solver="fista", max_iter=10, tol=0)
+    refined = coder.set_params(refine=refine).fit(data["X"]).transform(data["X_test"])
+    assert rows["sae+10"]["mcc"] == pytest.approx(mcc_score(data["codes_test"], refined))
+    assert rows["sae+10"]["flops"] == rows["sae"]["flops"] + 10 * (4 * 8 * 16 + 8 + 7 * 16)
+    assert isinstance(job.train("codes", "lista", 0, data, 0.0025, options), LISTACoder)
+    assert job.train("neither", "mlp32", 0, data, 0.0025, options).n_hidden == 32
+    assert isinstance(coder, MLPCoder)
+
+
+def test_free_codes_learn_a_dictionary(job):
+    data = job.toy(job.parse(["--n-components", "6", "--n-active", "1", "--n-samples", "400"]), 100)
+    few, many = (job.free_codes(data["X"], 6, n_steps, 0) for n_steps in (1, 12_000))
+    np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, rtol=1e-6)
+    cosines = [match_dictionaries(data["dictionary"], each).mean_cosine for each in (few, many)]
+    assert cosines[0] < 0.8 < 0.95 < cosines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n-active", "17"], "--n-active 17: must be at most the 16 components"),
+        (["--steps", "0"], "must be at least 1, got 0"),
+        (["--tasks", "everything"], "invalid choice: 'everything'"),
+        (["--n-jobs", "0"], "must be at least 1, got 0"),
+    ],
+)
+def test_bad_arguments_are_named(job, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        job.main([*arguments, "--output", str(tmp_path)])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")  # what old versions of matplotlib call is not ours to mend
+def test_tiny_run(job, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    sizes = ["--n-components", "12", "--n-features", "6", "--n-active", "2", "--n-samples", "80"]
+    job.main([*sizes, "--seeds", "100", "101", "--steps", "20", "--n-jobs", "1", "--output", str(tmp_path)])
+    rows = json.loads((tmp_path / "encoder_budget.json").read_text())["rows"]
+    fits = {(task, 4 if task != "neither" else 7) for task in job.TASKS}
+    for task, n_fits in fits:
+        part = [row for row in rows if row["task"] == task and row["seed"] == 101]
+        curves = (1 if task == "neither" else 2) * len(job.CURVE) + (task != "neither")
+        assert len(part) == n_fits + curves
+        assert all(0 <= row["mcc"] <= 1 and row["flops"] > 0 for row in part)
+    assert (tmp_path / "encoder_budget.csv").read_text().count("\n") == len(rows) + 1
+    assert (tmp_path / "encoder_budget.png").stat().st_size > 10_000
+    out = capsys.readouterr().out
+    assert "LISTA, 16 layers" in out
+    assert "published" not in out
