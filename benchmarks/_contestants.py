@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 
+import _published
 import numpy as np
 from _problems import Problem, synthetic
 from sklearn.base import BaseEstimator
@@ -17,9 +18,6 @@ from skcode import DictionaryLearner, FISTACoder, OracleCoder, SparseAutoencoder
 from skcode.dictionary.softplus import SoftplusDescent
 from skcode.metrics import amortisation_gap, mcc_score, shift_report, unexplained_variance
 
-ACTIVATIONS = ("relu", "topk", "jumprelu", "matching_pursuit")
-PUBLISHED_FISTA = {"solver": "fista", "max_iter": 100, "tol": 0.0, "restart": False}
-OFFICIAL = {"padding": "noise", "random_state": 42}
 # Passes of DL-FISTA where there is no published run to repeat; on the paper's protocol its own stopping rule decides.
 MOST_PASSES_ON_REAL_DATA = 100
 MOST_PASSES_OF_SOFTPLUS = 60  # of 100 steps; published are 500, most of them with a learning rate of next to nothing
@@ -27,7 +25,8 @@ MOST_PASSES_OF_SOFTPLUS = 60  # of 100 steps; published are 500, most of them wi
 # Method -> the fit it comes from, in the order of the table. One fit may give several rows.
 METHODS = {
     "linear_probe": "linear_probe",
-    **{name: f"sae_{a}" for a in ACTIVATIONS for name in (f"sae_{a}", f"fista+{a}")},
+    **{name: f"sae_{a}" for a in _published.SAE_ACTIVATIONS for name in (f"sae_{a}", f"fista+{a}")},
+    "sae_default": "sae_default",
     "dl_fista": "dl_fista",
     "dl_fista_train": "dl_fista_train",
     "softplus_adam": "softplus_adam",
@@ -37,7 +36,8 @@ METHODS = {
 }
 # Rough relative costs, for the time left alone.
 COSTS = {
-    "linear_probe": 1, "sae_relu": 5, "sae_topk": 6, "sae_jumprelu": 7, "sae_matching_pursuit": 13, "dl_fista": 30,
+    "linear_probe": 1, "sae_relu": 5, "sae_topk": 6, "sae_jumprelu": 7, "sae_matching_pursuit": 13,
+    "sae_default": 5, "dl_fista": 30,
     "dl_fista_train": 30, "softplus_adam": 10, "softplus_adam_train": 5, "learner": 2, "oracle": 1,
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ def warm_up() -> None:
     problem = synthetic(0, 20, 3, 100)
     for method in ("online", "softplus"):
         DictionaryLearner(20, method=method, max_epochs=1).fit(problem.X_train).transform(problem.X_train)
-    for activation in ACTIVATIONS:
+    for activation in _published.SAE_ACTIVATIONS:
         SparseAutoencoder(20, activation=activation, n_active=3, max_epochs=1).fit(problem.X_train)
     for restart in (True, False):
         for positive in (True, False):
@@ -88,7 +88,11 @@ def _fitted(fit, methods, problem, seed):
     if fit == "linear_probe":
         yield fit, _linear_probe(problem), took()
     elif fit == "oracle":
-        yield fit, OracleCoder(problem.dictionary, alpha=problem.alpha, **PUBLISHED_FISTA).fit(problem.X_train), took()
+        yield (
+            fit,
+            OracleCoder(problem.dictionary, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train),
+            took(),
+        )
     elif fit == "learner":
         learner = DictionaryLearner(problem.n_components, alpha=problem.alpha, random_state=seed)
         yield fit, learner.fit(problem.X_train), took()
@@ -108,11 +112,15 @@ def _fitted(fit, methods, problem, seed):
         )  # fmt: skip
         # Published: learned on the very samples that the in-distribution metrics use. The honest row is beside it.
         yield fit, learner.fit(problem.X_id if fit == "dl_fista" else problem.X_train), took()
+    elif fit == "sae_default":
+        sae = SparseAutoencoder(problem.n_components, n_active=problem.n_active, random_state=seed)
+        yield fit, sae.fit(problem.X_train), took()
     else:
         activation = fit.removeprefix("sae_")
         sae = SparseAutoencoder(
-            problem.n_components, activation=activation, n_active=problem.n_active, random_state=seed
-        ).fit(problem.X_train)
+            problem.n_components, activation=activation, n_active=problem.n_active, random_state=seed,
+            **_published.SAE_SETTINGS,
+        ).fit(problem.X_train)  # fmt: skip
         seconds = took()
         if fit in methods:
             yield fit, sae, seconds
@@ -120,7 +128,8 @@ def _fitted(fit, methods, problem, seed):
             # Published: non-negative on every decoder, also on that of MP, whose own codes are signed.
             coder = FISTACoder(
                 sae.components_, offset=sae.decoder_bias_, alpha=problem.alpha,
-                positive=problem.dictionary is not None or activation != "matching_pursuit", **PUBLISHED_FISTA,
+                positive=problem.dictionary is not None or activation != "matching_pursuit",
+                **_published.FISTA_SETTINGS,
             )  # fmt: skip
             yield f"fista+{activation}", coder.fit(problem.X_train), seconds
 
@@ -167,8 +176,8 @@ def _measure(encoder, problem):
         )  # fmt: skip
         row |= {f"plain_{name}" if name.startswith("mcc") else name: value for name, value in report.items()}
         codes_id, codes_ood = _codes(encoder, problem.X_id), _codes(encoder, problem.X_ood)
-        row["mcc_id"] = mcc_score(problem.codes_id, codes_id, **OFFICIAL)
-        row["mcc_ood"] = mcc_score(problem.codes_ood, codes_ood, selection="variance", **OFFICIAL)
+        row["mcc_id"] = mcc_score(problem.codes_id, codes_id, **_published.MCC_ID)
+        row["mcc_ood"] = mcc_score(problem.codes_ood, codes_ood, **_published.MCC_OOD)
     elif problem.y_ood is not None:
         probe = make_pipeline(FrozenEstimator(encoder), StandardScaler(), LogisticRegression(max_iter=2000))
         probe.fit(problem.X_train, problem.y_train)

@@ -15,7 +15,6 @@ the authors' repository.
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.util
 import os
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 # Two processes of one BLAS thread each beat one of two: set before numpy is loaded, here and in the workers.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import _published
 import numpy as np
 from _contestants import COSTS, METHODS, MOST_PASSES_ON_REAL_DATA, applicable, run
 from _harness import Parser, Progress, fail, natural, output_directory, print_table, writable, write_results
@@ -33,14 +33,14 @@ from _problems import Problem, digits, from_file, synthetic
 from joblib import Parallel, delayed
 
 LABELS = {
-    "linear_probe": "linear probe", "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
+    "linear_probe": "linear probe", "sae_default": "SAE, TopK, skcode's defaults",
+    "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
     "softplus_adam": "Softplus-Adam (on the test half)", "softplus_adam_train": "Softplus-Adam (on train)",
     "learner": "DictionaryLearner (on train)", "oracle": "FISTA, true dictionary",
 }  # fmt: skip
 TITLES = {"digits": "A real network: new pairs of digits"}
 INK, BLUE, ORANGE = "#222222", "#0072b2", "#d55e00"
 FIT_SECONDS = "fit s: learning the dictionary behind the row; fits ran --n-jobs at a time."
-NAMES = {"relu": "ReLU", "topk": "TopK", "jumprelu": "JumpReLU", "matching_pursuit": "MP"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -131,21 +131,17 @@ def _keep(task):
 def published_for(problem: Problem) -> dict:
     """Return {(method, metric): (mean, std)} of the published point with this problem's sizes."""
     n_samples = len(problem.X_train) + len(problem.X_id)
-    if problem.name != "synthetic":
-        return {}
-    with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
-        return {
-            (row["method"], row["metric"]): (float(row["mean"]), float(row["std"]))
-            for row in csv.DictReader(file)
-            if (int(row["n_components"]), int(row["n_active"]), int(row["n_samples"]))
-            == (problem.n_components, problem.n_active, n_samples)
-        }
+    return _published.results(problem.n_components, problem.n_active, n_samples) if problem.name == "synthetic" else {}
 
 
 def label(method: str) -> str:
     kind, _, activation = method.partition("+") if "+" in method else method.partition("_")
-    if activation in NAMES:
-        return f"SAE, {NAMES[activation]}" if kind == "sae" else f"FISTA on {NAMES[activation]}'s decoder"
+    if activation in _published.SAE_NAMES:
+        return (
+            f"SAE, {_published.SAE_NAMES[activation]}"
+            if kind == "sae"
+            else f"FISTA on {_published.SAE_NAMES[activation]}'s decoder"
+        )
     return LABELS[method]
 
 

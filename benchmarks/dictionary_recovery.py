@@ -17,7 +17,6 @@ it is installed, measured before and after each fit; the paper trains 500. SPAMS
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.metadata
 import importlib.util
 import itertools
@@ -28,6 +27,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+import _published
 import numpy as np
 import threadpoolctl
 from _dictionary import ALPHA, CONTESTANTS, PROBLEMS, ceiling, fewest_samples, seconds_of_an_epoch
@@ -37,7 +37,6 @@ from sklearn.exceptions import ConvergenceWarning
 from skcode import FISTACoder
 from skcode.metrics import match_dictionaries, mcc_score
 
-OFFICIAL = {"padding": "noise", "selection": "variance", "random_state": 42}
 PUBLISHED_NAMES = {"alternating": "dl_fista", "sae": "sae_topk", "oracle": "oracle"}
 PUBLISHED_RECOVERY = {1000: 0.52, 5000: 0.0, 10_000: 0.0}  # of DL-FISTA from 2,500 samples, the same paper
 LEAST_USED = 50
@@ -200,7 +199,7 @@ def judge(problem, kept, uses, n_jobs) -> dict:
     }
     if problem.X_ood is not None:
         found = coder.transform(problem.X_ood)
-        row["mcc_ood"] = mcc_score(problem.codes_ood, found, **OFFICIAL)
+        row["mcc_ood"] = mcc_score(problem.codes_ood, found, **_published.MCC_OOD)
         row["mcc_ood_adjusted"] = mcc_score(problem.codes_ood, found, adjusted=True)
     return row
 
@@ -230,13 +229,8 @@ def published_mcc(row: dict) -> float | None:
     )  # fmt: skip
     if row["problem"] != "paper" or name is None:
         return None
-    with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
-        for found in csv.DictReader(file):
-            if (found["method"], found["metric"]) == (name, "mcc_ood") and sizes == tuple(
-                int(found[key]) for key in ("n_components", "n_active", "n_samples")
-            ):
-                return float(found["mean"])
-    return None
+    mean, _ = _published.results(*sizes).get((name, "mcc_ood"), (None, None))
+    return mean
 
 
 def show(rows: list[dict]) -> None:
