@@ -32,7 +32,7 @@ COSTS = {"relu": 5, "topk": 2, "jumprelu": 5, "matching_pursuit": 5, "batchtopk"
 STEERED = ("relu", "jumprelu")  # the published settings leave their mean L0 to the penalty
 SETTINGS = {"published": "published settings", "equal": "defaults, equal L0", "true": "defaults, true L0"}
 _NEAR = 0.02  # relative difference of two mean L0s that count as equal
-_TRIES = 6
+_TRIES = 5
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,6 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
+from ._parallel import map_chunks
+
+_AT_ONCE = 1 << 18  # numbers that one thread moves at once
+
 
 def minibatches(n_samples, batch_size, rng):
     """Yield the indices of one epoch: every sample once, in random order; the last batch may be short."""
@@ -49,19 +53,29 @@ class Adam:
         self.n_steps = 0
         self._moments = {name: (np.zeros_like(value), np.zeros_like(value)) for name, value in parameters.items()}
 
-    def step(self, gradients, factor=1.0):
+    def step(self, gradients, factor=1.0, n_jobs=None):
         """Move the parameters that ``gradients`` names, by ``factor`` times the learning rate; the others stay."""
         self.n_steps += 1
         learning_rate = factor * self.learning_rate
         rate = learning_rate / (1 - self._BETA_1**self.n_steps)
         correction = math.sqrt(1 - self._BETA_2**self.n_steps)
+        parts = []
         for name, gradient in gradients.items():
-            first, second = self._moments[name]
-            _adam_step(
-                self.parameters[name].reshape(-1), np.ascontiguousarray(gradient).reshape(-1), first.reshape(-1),
-                second.reshape(-1), rate, correction, 1 - learning_rate * self.weight_decay, self._BETA_1,
-                self._BETA_2, self._EPSILON,
-            )  # fmt: skip
+            arrays = self.parameters[name], np.ascontiguousarray(gradient), *self._moments[name]
+            flat = [array.reshape(-1) for array in arrays]
+            parts += [[array[i : i + _AT_ONCE] for array in flat] for i in range(0, flat[0].size, _AT_ONCE)]
+
+        def move(chosen):
+            for part in parts[chosen]:
+                _adam_step(
+                    *part, rate, correction, 1 - learning_rate * self.weight_decay, self._BETA_1, self._BETA_2,
+                    self._EPSILON,
+                )  # fmt: skip
+
+        if len(parts) == len(gradients):  # threads would cost more than they save
+            move(slice(None))
+        else:
+            map_chunks(move, len(parts), 1, n_jobs)
 
     def forget(self, name, rows):
         """Forget the gradients of some rows of a parameter."""

@@ -30,6 +30,7 @@ class Codes:
         self.indices = indices
         self.values = values
         self.n_components = n_components
+        self._dense = None
 
     def __len__(self):
         return len(self.indptr) - 1
@@ -44,9 +45,10 @@ class Codes:
 
     def toarray(self):
         """Return the array of shape ``(n_samples, n_components)``."""
-        dense = np.zeros((len(self), self.n_components), dtype=self.values.dtype)
-        _scatter(self.indptr, self.indices, self.values, dense)
-        return dense
+        if self._dense is None:
+            self._dense = np.zeros((len(self), self.n_components), dtype=self.values.dtype)
+            _scatter(self.indptr, self.indices, self.values, self._dense)
+        return self._dense
 
     def tocsr(self):
         """Return a CSR array."""
@@ -80,13 +82,20 @@ class Codes:
         """Return ``codes.T @ rows``."""
         if self._crowded:
             return self.toarray().T @ rows
-        total = np.zeros((self.n_components, rows.shape[1]), dtype=rows.dtype)
-        _accumulate(self.indptr, self.indices, self.values, rows, total)
+        total = np.empty((self.n_components, rows.shape[1]), dtype=rows.dtype)
+        _accumulate(*_by_component(self.indptr, self.indices, self.n_components), self.values, rows, total)
         return total
 
     def sum_by_component(self):
         """Return the sum of the values of each component, shape ``(n_components,)``."""
+        if self._crowded:
+            return self.toarray().sum(axis=0)
         return np.bincount(self.indices, self.values, self.n_components).astype(self.values.dtype)
+
+    def used(self):
+        """Return which components have non-zeros, and how many non-zeros there are."""
+        used = np.zeros(self.n_components, dtype=np.bool_)
+        return used, _mark(self.indices, self.values, used)
 
 
 def above(preactivation, level):
@@ -152,12 +161,44 @@ def _correlate(indptr, indices, rows, decoder, values):
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(indptr, indices, values, rows, total):
+def _by_component(indptr, indices, n_components):
+    """Return where the places of each component begin in an order by component, their samples, and their places."""
+    starts = np.zeros(n_components + 1, dtype=np.int64)
+    for place in range(len(indices)):
+        starts[indices[place] + 1] += 1
+    for j in range(n_components):
+        starts[j + 1] += starts[j]
+    samples, places = np.empty(len(indices), dtype=np.int32), np.empty(len(indices), dtype=np.int64)
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
-            value, component = values[place], indices[place]
+            slot = starts[indices[place]]
+            samples[slot], places[slot] = i, place
+            starts[indices[place]] = slot + 1
+    for j in range(n_components, 0, -1):  # each has moved on to where the next begins
+        starts[j] = starts[j - 1]
+    starts[0] = 0
+    return starts, samples, places
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(starts, samples, places, values, rows, total):
+    """Sum by component, since the sum then stays in a core's cache."""
+    for j in range(total.shape[0]):
+        total[j] = 0
+        for slot in range(starts[j], starts[j + 1]):
+            value, i = values[places[slot]], samples[slot]
             for f in range(rows.shape[1]):
-                total[component, f] += value * rows[i, f]
+                total[j, f] += value * rows[i, f]
+
+
+@njit(cache=True, nogil=True)
+def _mark(indices, values, used):
+    n_used = 0
+    for place in range(len(indices)):
+        if values[place] != 0:
+            used[indices[place]] = True
+            n_used += 1
+    return n_used
 
 
 @njit(cache=True, nogil=True)
@@ -176,21 +217,32 @@ def _compress(preactivation, level, indptr, indices, values):
 
 @njit(cache=True, nogil=True)
 def _compress_largest(preactivation, count, indptr, indices, values):
-    n_places = 0
-    for i in range(preactivation.shape[0]):
+    n_samples, n_components = preactivation.shape
+    some_values = np.empty(n_components + 1, dtype=preactivation.dtype)
+    some_indices = np.empty(n_components + 1, dtype=np.int32)
+    n_places, level = 0, preactivation.dtype.type(0)
+    for i in range(n_samples):
         indptr[i] = n_places
         row = preactivation[i]
-        low, high, room = _border(row, count)
-        # Room is left for so many of the values between the two levels.
-        for j in range(len(row)):
-            if row[j] > low:
-                if row[j] > high:
-                    indices[n_places], values[n_places] = j, row[j]
-                    n_places += 1
-                elif room > 0:
-                    indices[n_places], values[n_places] = j, row[j]
-                    n_places += 1
-                    room -= 1
+        # The level of the sample before is a good guess of what few but enough values exceed.
+        n_some = 0
+        for j in range(n_components):
+            n_some += row[j] > level
+        if n_some < count:
+            level = row.dtype.type(0)
+        n_some = 0
+        for j in range(n_components):
+            some_values[n_some] = row[j]
+            some_indices[n_some] = j
+            n_some += row[j] > level
+        low, high, room = _border(some_values[:n_some], count)
+        for place in range(n_some):  # there is room for so many of the values between the two levels
+            value = some_values[place]
+            if value > high or (value > low and room > 0):
+                room -= value <= high
+                indices[n_places], values[n_places] = some_indices[place], value
+                n_places += 1
+        level = low * row.dtype.type(0.8)
     indptr[-1] = n_places
     return n_places
 

@@ -64,14 +64,14 @@ class Training:
         self.n_done += 1
         done = self.n_done / self.n_steps
         alpha = self.alpha * _ramp(done, self.options["sparsity_warmup"])
-        sums, fired, gradients = self._gradients(X, alpha)
+        sums, used, gradients = self._gradients(X, alpha)
         self.idle += len(X)
-        self.idle[fired] = 0
+        self.idle[used] = 0
         decoder = self.parameters["decoder"]
         _project_off(gradients["decoder"], decoder)
         rate = self._rate(done)
-        self.optimiser.step(gradients, rate)
-        self._decay(fired, rate * self.options["learning_rate"] * self.options["weight_decay"])
+        self.optimiser.step(gradients, rate, self.options["n_jobs"])
+        self._decay(used, rate * self.options["learning_rate"] * self.options["weight_decay"])
         self.activation.constrain(self.parameters)
         if self.options["renormalise_every"] == "step":
             self.normalise()
@@ -80,14 +80,12 @@ class Training:
             self.alpha *= math.exp(_STEERING * rate * min(max(error, -1.0), 1.0))
         return sums
 
-    def _decay(self, fired, share):
+    def _decay(self, used, share):
         """Shrink the weights of latents that were on, the others' not: or those that are rarely on would vanish."""
-        if share == 0:
-            return
-        fired = np.unique(fired)
-        for name in ("encoder", "decoder"):
-            if name in self.parameters:
-                self.parameters[name][fired] *= self.parameters[name].dtype.type(1 - share)
+        if share > 0:
+            for name in ("encoder", "decoder"):
+                if name in self.parameters:
+                    _shrink_rows(self.parameters[name], used, 1 - share)
 
     def normalise(self):
         """Scale atoms to norm 1."""
@@ -116,25 +114,25 @@ class Training:
         self.idle[dead] = 0
 
     def _gradients(self, X, alpha):
-        """Return sums over samples, the latents that were on, and the gradients."""
+        """Return sums over samples, which latents were on, and the gradients."""
         dead = self.dead if self.options["dead_latents"] == "auxk" else ()
         work = partial(self._shard, X=X, alpha=alpha, dead=dead)
         if len(X) <= _SHARD:
             return work(slice(None))
-        sums, fired, gradients = zip(*map_chunks(work, len(X), _SHARD, self.options["n_jobs"]), strict=True)
+        sums, used, gradients = zip(*map_chunks(work, len(X), _SHARD, self.options["n_jobs"]), strict=True)
         total = gradients[0]
         for more in gradients[1:]:
             for name, value in more.items():
                 total[name] += value
-        return sum(sums), np.concatenate(fired), total
+        return sum(sums), np.any(used, axis=0), total
 
     def _shard(self, part, *, X, alpha, dead):
         step = self.activation.step(self.parameters, X[part], alpha, len(X), self.feature_weight)
         if len(dead):
             n_active = max(1, int(_MOST_AUXILIARY * X.shape[1]))
             self.activation.auxiliary(self.parameters, step, dead, n_active, self.feature_weight)
-        on = step.codes.indices[step.codes.values != 0]
-        return np.array([step.squared_error, alpha * step.penalty, len(on)]), on, step.gradients
+        used, n_used = step.codes.used()
+        return np.array([step.squared_error, alpha * step.penalty, n_used]), used, step.gradients
 
     def _rate(self, done):
         rate = _ramp(done, self.options["warmup"])
@@ -172,3 +170,12 @@ def _normalise_rows(decoder):
         factor = decoder.dtype.type(1) / max(np.sqrt(square), decoder.dtype.type(1e-8))
         for f in range(decoder.shape[1]):
             decoder[j, f] *= factor
+
+
+@njit(cache=True, nogil=True)
+def _shrink_rows(parameter, used, factor):
+    factor = parameter.dtype.type(factor)
+    for j in range(len(parameter)):
+        if used[j]:
+            for f in range(parameter.shape[1]):
+                parameter[j, f] *= factor

@@ -1,24 +1,9 @@
 """Bad input to the main job ends with one clear line and exit status 2."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("amortisation_gap")
-    monkeypatch.setattr(sys, "argv", ["amortisation_gap.py"])
-    yield module
-    for name in ("amortisation_gap", "_contestants", "_harness", "_problems"):
-        sys.modules.pop(name, None)
 
 
 def save(path, array):
@@ -83,7 +68,7 @@ def test_published_values_are_read_for_the_published_point_only(job):
     published = job.published_for(problem)
     # Mean MCC-OOD of FISTA with the true dictionary, n=100, over three seeds (arXiv:2603.28744, result files).
     assert published["oracle", "mcc_ood"][0] == pytest.approx(0.9856)
-    ours = {"dl_fista_train", "softplus_adam_train", "learner"}
+    ours = {"sae_default", "dl_fista_train", "softplus_adam_train", "learner"}
     assert {method for method, _ in published} == set(job.METHODS) - ours
     assert not job.published_for(job.synthetic(0, 100, 10, 4000))
 

@@ -1,24 +1,9 @@
 """Held-out error at equal sparsity: equal L0 after the refit, bad arguments, and a tiny run on a file."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("dictionary_error")
-    monkeypatch.setattr(sys, "argv", ["dictionary_error.py"])
-    yield module
-    for name in ("dictionary_error", "_problems", "_harness"):
-        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("penalty", ["l1", "mcp"])

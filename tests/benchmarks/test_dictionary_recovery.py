@@ -1,28 +1,14 @@
 """The race for the dictionary: its ceilings, samplers and watch, bad arguments, and a tiny run."""
 
 import csv
-import importlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from skcode import DictionaryLearner
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("dictionary_recovery")
-    monkeypatch.setattr(sys, "argv", ["dictionary_recovery.py"])
-    yield module
-    for name in ("dictionary_recovery", "_dictionary", "_harness"):
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture

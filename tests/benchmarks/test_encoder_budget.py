@@ -1,9 +1,6 @@
 """The budget of inference: the toy problem, counted operations, bad arguments, and a tiny run."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,18 +8,6 @@ import pytest
 
 from skcode import FISTACoder, LISTACoder, MLPCoder
 from skcode.metrics import match_dictionaries, mcc_score
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("encoder_budget")
-    monkeypatch.setattr(sys, "argv", ["encoder_budget.py"])
-    yield module
-    for name in ("encoder_budget", "_harness"):
-        sys.modules.pop(name, None)
 
 
 def test_the_toy_problem_is_the_published_one(job):

@@ -1,24 +1,13 @@
 """Memory of codes of a memory map: the map, the watch, and a tiny run."""
 
-import importlib
 import json
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory can be watched on Linux only")
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("inference_memory")
-    for name in ("inference_memory", "_harness"):
-        sys.modules.pop(name, None)
 
 
 def test_map_repeats_its_block(job, tmp_path):

@@ -1,26 +1,12 @@
 """The race for the fastest exact inference: its plans, certificates and labels, bad arguments, and a tiny run."""
 
-import importlib
 import itertools
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def job(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("inference_speed")
-    monkeypatch.setattr(sys, "argv", ["inference_speed.py"])
-    yield module
-    for name in ("inference_speed", "_inference", "_harness"):
-        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
