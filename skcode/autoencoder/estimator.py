@@ -104,8 +104,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         Weight of the penalty; ``"auto"`` is steered during training so that the mean L0 becomes ``n_active``.
     target_l0 : float, optional
         Mean number of active latents wanted, in place of ``n_active`` and ``alpha``; not for ``"topk"`` and
-        ``"matching_pursuit"``. On the training samples, all thresholds are at last moved by the same so that it is met
-        (``"relu"`` has none: it comes close).
+        ``"matching_pursuit"``. At last, all thresholds are moved by the same so that it is met on the training samples,
+        or on those held out if there are any (``"relu"`` has none: it comes close).
     bandwidth : float, default=0.5
         Width of the kernel behind the threshold gradient of ``"jumprelu"``, in units of scaled preactivations.
     widths : array-like of int, optional
@@ -357,6 +357,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         self.__dict__.pop("_stream", None)
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
+        judge = X if held_out is None else held_out  # what thresholds are set by
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
         steps_an_epoch = ceil(len(X) / self.batch_size)
         n_epochs = self.max_epochs or min(ceil(_STEPS / steps_an_epoch), _MOST_EPOCHS)
@@ -375,12 +376,12 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                     training.normalise()
                 last = False
                 if held_out is not None:
-                    self._store(training, X)
+                    self._store(training, judge)
                     record["held_out"] = self._unexplained(held_out)
                     last = best.exhausted(record["held_out"], training)
                 self._record(record, n_epochs)
                 last |= task.call_on_fit_task_end(
-                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._public(training, X)
+                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._public(training, judge)
                 )
                 if last:
                     break
@@ -390,7 +391,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                 ConvergenceWarning,
                 stacklevel=level_of_caller(),
             )
-        self._store(best.restored(training), X)
+        self._store(best.restored(training), judge)
         self._fit_refiner(X)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._base import CertifiedCoder, level_of_caller
 from .._callbacks import CallbackSupportMixin, with_callbacks
+from .._training import hold_out
 from .._validation import (
     ArrayLike,
     StrOptions,
@@ -242,7 +243,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         X = self._check_training_samples(X)
         self._forget_stream()
         rng = check_random_state(self.random_state)
-        X, held_out = self._hold_out(X, rng)
+        X, held_out = hold_out(X, self.validation_fraction, rng)
         self._set_offset(X)
         self.alpha_ = self._alpha_for(X)
         components = self._initial_dictionary(X)
@@ -320,19 +321,6 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         if self.method == "softplus" and not self.positive:
             raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
         return super()._check_training_samples(X)
-
-    def _hold_out(self, X, rng):
-        """Return the samples to learn from and those to judge by, or None."""
-        if self.validation_fraction is None:
-            return X, None
-        n_held = round(self.validation_fraction * len(X))
-        if not 0 < n_held < len(X):
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction:g} of {len(X)} samples leaves {n_held} to judge by and "
-                f"{len(X) - n_held} to learn from."
-            )
-        order = rng.permutation(len(X))
-        return X[np.sort(order[n_held:])], X[np.sort(order[:n_held])]
 
     def _unexplained(self, X):
         codes = self._refitted(X, self._solve(X, sparse_output=True)).codes

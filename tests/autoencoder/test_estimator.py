@@ -148,6 +148,15 @@ def test_target_l0_is_met_on_the_training_samples(shift, activation):
     assert mean_l0(sae.transform(shift.X_val)) == pytest.approx(5.5, rel=0.15)
 
 
+def test_target_l0_is_met_on_samples_held_out_where_there_are_any(shift):
+    options = {"activation": "batchtopk", "target_l0": 5.5, "max_epochs": 60, "random_state": 0}
+    sae = SparseAutoencoder(40, validation_fraction=0.3, **options).fit(shift.X_train)
+    order = np.random.RandomState(0).permutation(len(shift.X_train))
+    n_held = round(0.3 * len(order))
+    assert mean_l0(sae.transform(shift.X_train[order[:n_held]])) == pytest.approx(5.5, abs=0.02)
+    assert mean_l0(sae.transform(shift.X_train[order[n_held:]])) < 5.4
+
+
 @pytest.mark.parametrize("activation", ["relu", "jumprelu", "gated"])
 def test_penalty_is_steered_to_the_target(shift, activation):
     options = {"activation": activation, "target_l0": 6, "random_state": 0, "batch_size": 32}

@@ -50,3 +50,14 @@ def test_tiny_run(job, tmp_path, capsys):
     assert by_settings["equal"]["mcc_ood"] == by_settings["true"]["mcc_ood"]  # told k, TopK has no other L0
     assert np.isfinite([row["unexplained"] for row in rows]).all()
     assert "MCC=" in capsys.readouterr().out
+
+
+def test_tiny_run_on_digits(job, tmp_path, capsys):
+    sizes = ["--n-components", "20", "--n-active", "3", "--n-samples", "200", "--max-epochs", "2", "--n-jobs", "1"]
+    job.main(["--data", "digits", *sizes, "--activations", "topk", "batchtopk", "--output", str(tmp_path)])
+    rows = json.loads((tmp_path / "autoencoder_baseline.json").read_text())["rows"]
+    assert {(row["activation"], row["settings"]) for row in rows} == {
+        (name, how) for name in ("topk", "batchtopk") for how in ("published", "true")
+    }
+    assert all(row["train_l0"] == pytest.approx(3, rel=0.02) and 0 <= row["dead"] <= 1 for row in rows)
+    assert "held out=" in capsys.readouterr().out
