@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder, OracleCoder, SparseAutoencoder
 
-ACTIVATIONS = ("relu", "topk", "jumprelu", "matching_pursuit")
+ACTIVATIONS = ("topk", "batchtopk", "matryoshka", "relu", "jumprelu", "gated", "matching_pursuit")
 ESTIMATORS = [
     FISTACoder(),
     FISTACoder(positive=False, sparse_output=True, offset="mean"),
@@ -24,6 +24,7 @@ ESTIMATORS = [
     DictionaryLearner(method="alternating", max_epochs=12),
     DictionaryLearner(method="softplus", max_epochs=3),
     *(SparseAutoencoder(activation=activation, max_epochs=20) for activation in ACTIVATIONS),
+    SparseAutoencoder(activation="gated", whiten=True, sparse_output=True, max_epochs=20),
     LISTACoder(n_layers=4, max_epochs=5),
     LISTACoder(n_layers=4, coupled=False, shared=True, positive=False, offset="mean", max_epochs=5),
     MLPCoder(n_hidden=16, max_epochs=5),
@@ -101,6 +102,18 @@ def test_data_frames_in_and_out(shift):
         coder.set_params(sparse_output=True).transform(X)
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_autoencoders_in_a_pipeline_with_data_frames(shift, activation):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(shift.X_train).add_prefix("neuron")
+    sae = SparseAutoencoder(40, activation=activation, n_active=4, max_epochs=3, random_state=0)
+    pipeline = make_pipeline(sae, LogisticRegression(max_iter=1000)).set_output(transform="pandas")
+    pipeline.fit(X, shift.y_train)
+    codes = pipeline[0].transform(X)
+    assert list(codes.columns[:2]) == ["sparseautoencoder0", "sparseautoencoder1"]
+    np.testing.assert_array_equal(codes.to_numpy(), clone(sae).fit(shift.X_train).transform(shift.X_train))
+
+
 @pytest.mark.parametrize("estimator", [FISTACoder(sparse_output=True), SparseAutoencoder(max_epochs=2)], ids=str)
 def test_worker_processes_give_the_same_bits(estimator, shift):
     estimator = fitted(estimator, shift)
@@ -117,13 +130,13 @@ def test_grid_search_over_a_pipeline(shift, name):
         "fistacoder": (FISTACoder(shift.dictionary), {"alpha": [0.05, 0.2], "positive": [True, False]}),
         "sparseautoencoder": (
             SparseAutoencoder(40, max_epochs=5, random_state=0),
-            {"n_active": [2, 4], "activation": ["topk", "relu"]},
+            {"n_active": [2, 4], "activation": ACTIVATIONS},
         ),
     }[name]
     grid = {f"{name}__{parameter}": values for parameter, values in grid.items()}
     search = GridSearchCV(make_pipeline(coder, LogisticRegression(max_iter=1000)), grid, cv=2, error_score="raise")
     search.fit(shift.X_train, shift.y_train)
-    assert len(search.cv_results_["params"]) == 4
+    assert len(search.cv_results_["params"]) == np.prod([len(values) for values in grid.values()])
     assert search.score(shift.X_val, shift.y_val) > 0.7
 
 
