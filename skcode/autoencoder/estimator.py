@@ -571,8 +571,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         for attribute in _NAMES.values():
             self.__dict__.pop(attribute, None)  # of an earlier fit with another activation
         self.__dict__.update(self._public(training, X))
-        _, n_active, widths = self._sizes(X.shape[1])
-        self._coder = ACTIVATIONS[self.activation](n_active, self.bandwidth, widths)
+        self._coder = training.activation
 
     def _of_inference(self, dtype):
         parameters = {
@@ -643,11 +642,15 @@ def _some(X, rng):
 
 
 def _root_mean_square(X, centred):
-    """Return that of the features, less their means if ``centred``; 1 if there is none."""
-    square = np.einsum("ij,ij->", X, X, dtype=np.float64) / X.size
-    if centred:
-        square -= np.mean(X.mean(axis=0, dtype=np.float64) ** 2)
-    return float(np.sqrt(square)) if square > 0 else 1.0
+    """Return that of the features, less their means if ``centred``; 1 if there is none beyond rounding."""
+    mean = X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])
+    square, largest = 0.0, 0.0
+    for start in range(0, len(X), _SAMPLED):
+        part = X[start : start + _SAMPLED] - mean
+        square += np.einsum("ij,ij->", part, part)
+        largest = max(largest, float(np.abs(part).max()))
+    rounding = 2 * float(np.finfo(X.dtype).eps) * float(np.abs(mean).max())
+    return float(np.sqrt(square / X.size)) if largest > rounding else 1.0
 
 
 def _centre(X, kind):

@@ -321,3 +321,17 @@ def test_divergence_is_an_error(shift):
     sae = SparseAutoencoder(40, learning_rate=1e300, max_epochs=9)
     with pytest.raises(ValueError, match=r"diverged in epoch .*: learning_rate=1e"), np.errstate(all="ignore"):
         sae.fit(shift.X_train)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.0, 1e3])
+def test_samples_that_are_all_the_same_are_the_bias(dtype, value):
+    X = np.full((30, 5), value, dtype=dtype)
+    sae = SparseAutoencoder(8, max_epochs=3, random_state=0).fit(X)
+    np.testing.assert_allclose(sae.inverse_transform(sae.transform(X)), X, rtol=1e-2, atol=0.1)
+
+
+def test_a_far_mean_leaves_training_as_it_is(shift):
+    options = {"n_active": 4, "max_epochs": 100, "random_state": 0}
+    near, far = (SparseAutoencoder(40, **options).fit(shift.X_train + away) for away in (0.0, 1e4))
+    assert far.score(shift.X_train + 1e4) == pytest.approx(near.score(shift.X_train), rel=0.05)
