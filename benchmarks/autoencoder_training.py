@@ -55,14 +55,14 @@ TRAINERS = {
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    sizes = {name: adjusted(SIZES[name], options) for name in options.sizes}
     directory = output_directory(options.output)
     if importlib.util.find_spec("matplotlib") is None:
         fail('drawing needs matplotlib: python -m pip install ".[benchmarks]"')
     paths = writable(directory, [f"autoencoder_training.{ending}" for ending in ("json", "csv", "png")])
     known = {name: trainer for name, trainer in {"skcode": with_skcode, **PEERS}.items() if name in options.trainers}
     rows = []
-    for name in options.sizes:
-        size = adjusted(SIZES[name], options)
+    for name, size in sizes.items():
         X, start = problem(size, options.seed)
         for activation in options.activations:
             runs = {trainer: [] for trainer in known}

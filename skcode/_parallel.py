@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import threadpoolctl
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import ThreadingBackend, get_active_backend
 
 
@@ -89,14 +89,29 @@ def map_chunks(function, n_samples, chunk_size, n_jobs=None):
         if not isinstance(backend, ThreadingBackend):
             return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(part) for part in slices)
         # joblib's own threads are polled every 10 ms, which is as long as a whole call may take.
-        pool, abandoned = ThreadPoolExecutor(n_workers), threading.Event()
-        try:
-            return list(pool.map(functools.partial(work, abandoned=abandoned), slices))
-        except BaseException:  # an interrupt above all
-            abandoned.set()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return _in_threads(work, slices, n_workers)
+
+
+def for_each_in_threads(function, parts, n_jobs=None):
+    """Call ``function`` on every part; for work in place, which must stay in this process whatever the backend."""
+    n_workers = min(len(parts), effective_n_jobs(n_jobs))
+    with single_threaded_blas:
+        if n_workers == 1:
+            for part in parts:
+                function(part)
+        else:
+            _in_threads(functools.partial(_guarded, function), parts, n_workers)
+
+
+def _in_threads(work, parts, n_workers):
+    pool, abandoned = ThreadPoolExecutor(n_workers), threading.Event()
+    try:
+        return list(pool.map(functools.partial(work, abandoned=abandoned), parts))
+    except BaseException:  # an interrupt above all
+        abandoned.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _guarded(function, part, abandoned=None):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._parallel import map_chunks
+from ._parallel import for_each_in_threads
 
 _AT_ONCE = 1 << 18  # numbers that one thread moves at once
 
@@ -65,17 +65,17 @@ class Adam:
             flat = [array.reshape(-1) for array in arrays]
             parts += [[array[i : i + _AT_ONCE] for array in flat] for i in range(0, flat[0].size, _AT_ONCE)]
 
-        def move(chosen):
-            for part in parts[chosen]:
-                _adam_step(
-                    *part, rate, correction, 1 - learning_rate * self.weight_decay, self._BETA_1, self._BETA_2,
-                    self._EPSILON,
-                )  # fmt: skip
+        def move(part):
+            _adam_step(
+                *part, rate, correction, 1 - learning_rate * self.weight_decay, self._BETA_1, self._BETA_2,
+                self._EPSILON,
+            )  # fmt: skip
 
         if len(parts) == len(gradients):  # threads would cost more than they save
-            move(slice(None))
+            for part in parts:
+                move(part)
         else:
-            map_chunks(move, len(parts), 1, n_jobs)
+            for_each_in_threads(move, parts, n_jobs)
 
     def forget(self, name, rows):
         """Forget the gradients of some rows of a parameter."""

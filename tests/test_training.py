@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from joblib import parallel_config
 
 from skcode._training import Adam, minibatches
 
@@ -30,3 +31,15 @@ def test_first_step_has_the_length_of_the_learning_rate(rng):
     parameter = np.zeros(4)
     Adam({"w": parameter}, 0.1, 0.0).step({"w": np.array([1e-3, -5.0, 2.0, -1e3])})
     np.testing.assert_allclose(parameter, [-0.1, 0.1, -0.1, 0.1], rtol=1e-4)
+
+
+def test_large_parameters_move_whatever_the_backend(rng):
+    gradient = rng.standard_normal((1024, 300))  # more than one thread takes at once
+    moved = []
+    for backend in ("threading", "loky"):
+        parameter = np.zeros((1024, 300))
+        with parallel_config(backend, n_jobs=2):
+            Adam({"w": parameter}, 0.1, 0.0).step({"w": gradient})
+        moved.append(parameter)
+    np.testing.assert_allclose(moved[0], -0.1 * np.sign(gradient), rtol=1e-2)
+    np.testing.assert_array_equal(*moved)

@@ -115,12 +115,12 @@ class FeedForward(Activation):
     def _penalise(self, codes, slope, weight):
         return 0.0, slope
 
-    def auxiliary(self, parameters, step, dead, n_active, feature_weight=None):
+    def auxiliary(self, parameters, step, dead, n_active, n_samples=None, feature_weight=None):
         """Add to the gradients those of what ``n_active`` dead latents a sample leave of the error (AuxK).
 
         The loss is 1/32 of the share of the squared error that they leave; only their own weights are moved by it.
         """
-        error_of = _Error(-step.excess, auxiliary_scale(step.excess, feature_weight), feature_weight)
+        error_of = _Error(-step.excess, auxiliary_scale(step.excess, n_samples, feature_weight), feature_weight)
         codes = largest(np.ascontiguousarray(step.preactivation[:, dead]), min(n_active, len(dead)))
         _, slope, gradients = _reconstruct(codes, parameters["decoder"][dead], error_of)
         slope = codes.with_values(slope)
@@ -322,10 +322,14 @@ def weighted_square(excess, scale, feature_weight=None):
     return float(np.vdot(weighted, excess)), weighted * excess.dtype.type(scale)
 
 
-def auxiliary_scale(excess, feature_weight):
-    """Return the slope of AuxK's loss by an error: 1/32 of the share of the squared error that dead latents leave."""
+def auxiliary_scale(excess, n_samples, feature_weight):
+    """Return the slope of AuxK's loss by an error: 1/32 of the share of the squared error that dead latents leave.
+
+    Of a mini-batch in parts, the loss is the mean of those of the parts.
+    """
     energy, _ = weighted_square(excess, 1.0, feature_weight)
-    return 2 * _AUXILIARY_WEIGHT / energy if energy > 0 else 0.0
+    share = len(excess) / (n_samples or len(excess))
+    return 2 * _AUXILIARY_WEIGHT * share / energy if energy > 0 else 0.0
 
 
 def _preactivation(parameters, centred):

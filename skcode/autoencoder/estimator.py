@@ -139,7 +139,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         or are given a new start at badly reconstructed samples, until half of the training is over [8]_.
     dead_after : int, optional
         Samples without any use after which a latent counts as dead; by default 400 times as many as lie between two
-        uses if all are used alike, ``400 * n_components / n_active``.
+        uses if all are used alike, ``400 * n_components`` divided by the mean L0 wanted.
     batch_size : int, default=64
         Samples per step; the last batch of an epoch may be smaller. Large ones are shared among threads.
     max_epochs : int, optional
@@ -355,6 +355,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """
         X = self._check_training_samples(X)
         self.__dict__.pop("_stream", None)
+        self._forget()
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
         judge = X if held_out is None else held_out  # what thresholds are set by
@@ -386,8 +387,9 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                 if last:
                     break
         except KeyboardInterrupt:
+            which = "of the moment" if held_out is None else "that were best on the samples held out"
             warnings.warn(
-                f"training was interrupted after epoch {self.n_iter_}; the weights are those of the moment.",
+                f"training was interrupted after epoch {self.n_iter_}; the weights are those {which}.",
                 ConvergenceWarning,
                 stacklevel=level_of_caller(),
             )
@@ -453,7 +455,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         activation = kind(self.target_l0 or n_active if of_batch else n_active, self.bandwidth, widths)
         options = self.get_params(deep=False)
         if self.dead_after is None:
-            options["dead_after"] = ceil(_DEAD_AFTER * n_components / n_active)
+            options["dead_after"] = ceil(_DEAD_AFTER * n_components / (self.target_l0 or n_active))
         if fitted:
             parameters = activation.unfolded(self._map.unfolded(self._of_inference(self.components_.dtype)))
         else:
@@ -565,13 +567,17 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         public = {_NAMES[name]: value.copy() for name, value in parameters.items()}
         if not activation.thresholded:
             public.pop("threshold_", None)
-        return public | {"offset_": public["decoder_bias_"], "alpha_": float(training.alpha)}
+        return public | {
+            "offset_": public["decoder_bias_"], "alpha_": float(training.alpha), "refiner_": None, "_coder": activation,
+        }  # fmt: skip
 
     def _store(self, training, X):
+        self._forget()
+        self.__dict__.update(self._public(training, X))
+
+    def _forget(self):
         for attribute in _NAMES.values():
             self.__dict__.pop(attribute, None)  # of an earlier fit with another activation
-        self.__dict__.update(self._public(training, X))
-        self._coder = training.activation
 
     def _of_inference(self, dtype):
         parameters = {

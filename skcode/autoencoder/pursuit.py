@@ -44,11 +44,11 @@ class MatchingPursuit(Activation):
         codes = _as_codes(chosen, values, len(atoms))
         return Step(squared_error, 0.0, codes, centred, None, -rest, gradients)
 
-    def auxiliary(self, parameters, step, dead, n_active, feature_weight=None):
+    def auxiliary(self, parameters, step, dead, n_active, n_samples=None, feature_weight=None):
         """Add to the gradients those of pursuing what is left with dead atoms alone (AuxK)."""
         atoms, norms = unit_rows(parameters["decoder"][dead])
         chosen, values, rest = _pursue(atoms, atoms, -step.excess, min(n_active, len(dead)))
-        _, slope = weighted_square(rest, auxiliary_scale(step.excess, feature_weight), feature_weight)
+        _, slope = weighted_square(rest, auxiliary_scale(step.excess, n_samples, feature_weight), feature_weight)
         step.gradients["decoder"][dead] += _backward(atoms, norms, chosen, values, rest, slope)
 
     def folded(self, parameters):

@@ -130,7 +130,7 @@ class Training:
         step = self.activation.step(self.parameters, X[part], alpha, len(X), self.feature_weight)
         if len(dead):
             n_active = max(1, int(_MOST_AUXILIARY * X.shape[1]))
-            self.activation.auxiliary(self.parameters, step, dead, n_active, self.feature_weight)
+            self.activation.auxiliary(self.parameters, step, dead, n_active, len(X), self.feature_weight)
         used, n_used = step.codes.used()
         return np.array([step.squared_error, alpha * step.penalty, n_used]), used, step.gradients
 

@@ -139,6 +139,9 @@ def test_parts_of_a_batch_add_up(rng, kind):
     whole = encoder.step(parameters, np.vstack([X, X]), ALPHA)
     half = encoder.step(parameters, X, ALPHA, n_samples=2 * N_SAMPLES)
     assert whole.squared_error == pytest.approx(2 * half.squared_error)
+    dead = np.array([1, 4, 5, 9])
+    encoder.auxiliary(parameters, whole, dead, 2)
+    encoder.auxiliary(parameters, half, dead, 2, n_samples=2 * N_SAMPLES)
     for name, gradient in whole.gradients.items():
         np.testing.assert_allclose(gradient, 2 * half.gradients[name], atol=1e-12)
 

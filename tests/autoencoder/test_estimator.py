@@ -335,3 +335,31 @@ def test_a_far_mean_leaves_training_as_it_is(shift):
     options = {"n_active": 4, "max_epochs": 100, "random_state": 0}
     near, far = (SparseAutoencoder(40, **options).fit(shift.X_train + away) for away in (0.0, 1e4))
     assert far.score(shift.X_train + 1e4) == pytest.approx(near.score(shift.X_train), rel=0.05)
+
+
+class Listener:
+    """A callback of scikit-learn that uses the autoencoder of every epoch, and may end a fit."""
+
+    def __init__(self, X, most=10**9):
+        self.X, self.most, self.codes = X, most, []
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.codes.append(fitted_estimator.transform(self.X))
+        return len(self.codes) >= self.most
+
+
+@pytest.mark.skipif(not hasattr(SparseAutoencoder, "set_callbacks"), reason="scikit-learn has callbacks from 1.9")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_callbacks_see_the_autoencoder_of_the_moment(shift, activation):
+    listener = Listener(shift.X_val, most=3)
+    sae = SparseAutoencoder(40, activation="jumprelu", max_epochs=1, random_state=0).fit(shift.X_train)
+    sae.set_params(activation=activation, n_active=4, max_epochs=9).set_callbacks(listener).fit(shift.X_train)
+    assert sae.n_iter_ == 3
+    np.testing.assert_array_equal(listener.codes[2], sae.transform(shift.X_val))
+    if activation in ("topk", "matching_pursuit"):
+        assert all(mean_l0(codes) <= 4 for codes in listener.codes)
