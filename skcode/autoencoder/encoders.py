@@ -63,6 +63,13 @@ class Activation:
     def constrain(self, parameters):
         """Bring parameters back to where they are defined, in place."""
 
+    def restart(self, parameters, rows):
+        """Set the parameters of some latents, their weights excepted, to where training starts, in place."""
+        fresh = {"encoder_bias": np.zeros_like(parameters["encoder_bias"][rows])}
+        self.initialise(fresh)
+        for name, value in fresh.items():
+            parameters[name][rows] = value
+
 
 class FeedForward(Activation):
     """``codes = activation(encoder (x - decoder_bias) + encoder_bias)``, reconstruction ``codes decoder + bias``."""

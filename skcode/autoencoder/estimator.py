@@ -146,8 +146,9 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         Passes over the training samples; by default as many as make 20,000 steps, but at most 500.
     validation_fraction : float, optional
         Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each epoch by.
-        Training stops when that does not improve, and the best weights are kept. The learning rate does not know: give
-        ``decay=0``, or it may not get to fall.
+        Training stops when that (and the penalty, where ``alpha`` is given) does not improve, and the best weights are
+        kept; epochs before the penalty is at its height, or the wanted mean L0 is reached, do not count. The learning
+        rate does not know: give ``decay=0``, or it may not get to fall.
     n_iter_no_change : int, default=10
         Epochs without improvement after which training stops.
     tol : float, default=1e-4
@@ -379,7 +380,10 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                 if held_out is not None:
                     self._store(training, judge)
                     record["held_out"] = self._unexplained(held_out)
-                    last = best.exhausted(record["held_out"], training)
+                    if training.settled(record["mean_l0"]):
+                        # Without its penalty, a given alpha would be best before it works.
+                        price = record["penalty"] if training.target_l0 is None else 0.0
+                        last = best.exhausted(record["held_out"] + price, training)
                 self._record(record, n_epochs)
                 last |= task.call_on_fit_task_end(
                     estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._public(training, judge)
@@ -406,7 +410,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         decoder bias. The schedules are laid out for 2,000 steps, without a decay of the learning rate at their end.
         After a `fit`, training goes on from its weights, past the warm-up. The weights can be used after each block;
         thresholds for a mean L0 are set by the latest one. ``max_epochs``, ``decay`` and ``validation_fraction`` have
-        no effect on a stream, and changes of other parameters but ``batch_size`` none on one that has begun.
+        no effect on a stream, and changes of parameters of training but ``batch_size`` none on one that has begun.
 
         Parameters
         ----------
@@ -430,6 +434,11 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         X = validate_data(self, X, dtype=dtype, order="C", reset=not fitted)
         if not hasattr(self, "_stream"):
             rng = check_random_state(self.random_state)
+            if fitted and type(self._coder) is not ACTIVATIONS[self.activation]:
+                raise ValueError(
+                    f"activation={self.activation!r} is not what was fitted ({type(self._coder).__name__}), from where "
+                    "partial_fit goes on. Call fit, or use a clone."
+                )
             if not fitted:
                 self._map = self._input_map(X)
                 self.mean_, self._n_seen_samples = np.zeros(X.shape[1], dtype=X.dtype), 0
@@ -440,7 +449,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         self.mean_ = self.mean_ + (X.mean(axis=0, dtype=np.float64) - self.mean_) * (len(X) / self._n_seen_samples)
         self.mean_ = self.mean_.astype(X.dtype)
         self._record(self._epoch(X, training, rng), None)
-        if isinstance(self.renormalise_every, Integral):
+        if isinstance(training.options["renormalise_every"], Integral):
             training.normalise()
         self._store(training, X)
         self._fit_refiner(X)
@@ -469,7 +478,9 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             n_steps=n_steps, endless=endless,
         )  # fmt: skip
         if fitted:
-            training.alpha, training.n_done = self.alpha_, n_steps
+            training.n_done = n_steps
+            if training.target_l0 is not None and self.alpha_ > 0:
+                training.alpha = self.alpha_  # where steering has got to
         return training
 
     def _sizes(self, n_features):
@@ -514,7 +525,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             encoder = rng.uniform(-bound, bound, size=(n_components, n_features))
             decoder, _ = unit_rows(encoder)
         else:
-            decoder, _ = unit_rows(check_dictionary(self.dictionary_init, n_features, name="dictionary_init"))
+            atoms = check_dictionary(self.dictionary_init, n_features, name="dictionary_init")
+            decoder, _ = unit_rows(self._map.directions(atoms))
             if len(decoder) != n_components:
                 raise ValueError(f"dictionary_init has {len(decoder)} atoms but n_components={n_components}.")
             encoder = decoder.copy()
@@ -533,12 +545,12 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         with single_threaded_blas:
             for rows in minibatches(len(X), self.batch_size, rng):
                 sums += training.step(self._map(X[rows]))
-            if not np.isfinite(sums).all():
+            if not (np.isfinite(sums).all() and training.is_finite()):
                 raise ValueError(
                     f"training diverged in epoch {self.n_iter_ + 1}: learning_rate={self.learning_rate:g} is too large"
                     + ("." if self.scale_inputs else ", or X is not of moderate scale.")
                 )
-            if self.dead_latents == "resample":
+            if training.options["dead_latents"] == "resample":
                 training.resample(self._map(_some(X, rng)), rng)
         squared_error, penalty, mean_l0 = sums / len(X)
         record = {"squared_error": unit**2 * squared_error / X.shape[1], "penalty": penalty, "mean_l0": mean_l0}

@@ -23,6 +23,10 @@ class InputMap:
         """Return mapped samples."""
         return X
 
+    def directions(self, atoms):
+        """Return what becomes of atoms, up to their norms."""
+        return atoms
+
     def folded(self, parameters):
         """Return parameters that do on samples what these do on mapped samples."""
         return parameters
@@ -76,6 +80,10 @@ class Whitening(InputMap):
         """Return whitened samples."""
         # Without the checks of the whitener's own method, which are made once for all samples and not for each batch.
         return (X - self.whitener.mean_.astype(X.dtype)) @ self.whitener.whitening_.astype(X.dtype)
+
+    def directions(self, atoms):
+        """Return whitened atoms."""
+        return atoms @ self.whitener.whitening_
 
     def folded(self, parameters):
         """Return parameters for samples as they are."""

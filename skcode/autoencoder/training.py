@@ -15,6 +15,7 @@ from .pursuit import unit_rows
 _SHARD = 512  # samples that one thread takes of a mini-batch
 _STEERING = 0.01  # step of log(alpha) for each unit of log(L0 / target), at the full learning rate
 _FIRST_ALPHA = 5e-3  # of a penalty that is steered
+_NEAR_TARGET = 0.1  # in log(L0), where weights may be kept as the best
 _MOST_AUXILIARY = 0.5  # dead latents that a sample may use, in numbers of features
 _RESAMPLED_UNTIL = 0.5  # of training
 _RESAMPLED_ENCODER = 0.2  # norm, in those of latents that are alive
@@ -87,6 +88,16 @@ class Training:
                 if name in self.parameters:
                     _shrink_rows(self.parameters[name], used, 1 - share)
 
+    def settled(self, mean_l0):
+        """Return whether codes are as sparse as they are to be, so that errors can be compared."""
+        if self.n_done < self.options["sparsity_warmup"] * self.n_steps:
+            return False
+        return self.target_l0 is None or abs(math.log(max(mean_l0, 1e-2) / self.target_l0)) < _NEAR_TARGET
+
+    def is_finite(self):
+        """Return whether all parameters still are numbers."""
+        return all(np.isfinite(value).all() for value in self.parameters.values())
+
     def normalise(self):
         """Scale atoms to norm 1."""
         _normalise_rows(self.parameters["decoder"])
@@ -97,20 +108,19 @@ class Training:
         if (self.n_done > _RESAMPLED_UNTIL * self.n_steps and not self.endless) or not len(dead):
             return
         parameters = self.parameters
-        missed = -self.activation.step(parameters, X, 0.0).excess
+        missed = -self.activation.step(parameters, X, 0.0, feature_weight=self.feature_weight).excess
         loss = np.einsum("ij,ij->i", missed, missed, dtype=np.float64)
         if not loss.any():
             return
         chosen = rng.choice(len(X), len(dead), p=loss**2 / np.sum(loss**2))
         parameters["decoder"][dead], _ = unit_rows(missed[chosen])
-        self.optimiser.forget("decoder", dead)
         if "encoder" in parameters:
             alive = np.setdiff1d(np.arange(len(self.idle)), dead)
             norm = np.linalg.norm(parameters["encoder"][alive], axis=1).mean() if len(alive) else 1.0
             parameters["encoder"][dead] = parameters["decoder"][dead] * (_RESAMPLED_ENCODER * norm)
-            parameters["encoder_bias"][dead] = 0
-            for name in ("encoder", "encoder_bias"):
-                self.optimiser.forget(name, dead)
+            self.activation.restart(parameters, dead)
+        for name in set(parameters) - {"decoder_bias"}:
+            self.optimiser.forget(name, dead)
         self.idle[dead] = 0
 
     def _gradients(self, X, alpha):

@@ -183,11 +183,30 @@ def test_early_stopping_keeps_the_best_weights(shift):
     assert -sae.score(shift.X_train[order[: round(0.3 * len(order))]]) == pytest.approx(min(held_out))
 
 
+@pytest.mark.parametrize("activation", ["relu", "jumprelu", "gated"])
+def test_early_stopping_waits_until_codes_are_sparse(shift, activation):
+    options = {"activation": activation, "n_active": 4, "max_epochs": 300, "random_state": 0, "batch_size": 32}
+    sae = SparseAutoencoder(40, validation_fraction=0.2, **options).fit(shift.X_train)
+    assert mean_l0(sae.transform(shift.X_train)) < 6
+    given = SparseAutoencoder(40, alpha=0.05, **options).fit(shift.X_train)
+    stopped = SparseAutoencoder(40, alpha=0.05, validation_fraction=0.2, **options).fit(shift.X_train)
+    assert mean_l0(stopped.transform(shift.X_train)) < 1.5 * mean_l0(given.transform(shift.X_train))
+
+
 def test_dictionary_init_is_the_start(shift):
     sae = SparseAutoencoder(40, dictionary_init=2 * shift.dictionary, learning_rate=1e-300, max_epochs=1)
     sae.fit(shift.X_train)
     np.testing.assert_allclose(sae.components_, shift.dictionary)
     np.testing.assert_allclose(sae.encoder_components_, shift.dictionary)
+    atoms = sae.set_params(whiten=True).fit(shift.X_train).components_
+    cosines = np.sum(atoms * shift.dictionary, axis=1) / np.linalg.norm(atoms, axis=1)
+    np.testing.assert_allclose(cosines, 1)
+
+
+def test_partial_fit_does_not_change_the_activation(shift):
+    sae = SparseAutoencoder(40, max_epochs=1, random_state=0).fit(shift.X_train).set_params(activation="relu")
+    with pytest.raises(ValueError, match=r"activation='relu' is not what was fitted \(TopK\)"):
+        sae.partial_fit(shift.X_train)
 
 
 def test_bias_starts_where_it_is_told(shift):
@@ -321,6 +340,8 @@ def test_divergence_is_an_error(shift):
     sae = SparseAutoencoder(40, learning_rate=1e300, max_epochs=9)
     with pytest.raises(ValueError, match=r"diverged in epoch .*: learning_rate=1e"), np.errstate(all="ignore"):
         sae.fit(shift.X_train)
+    with pytest.raises(ValueError, match="diverged in epoch 1"), np.errstate(all="ignore"):
+        sae.set_params(max_epochs=1, batch_size=1000).fit(shift.X_train)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

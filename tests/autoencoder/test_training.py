@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from skcode.autoencoder.encoders import JumpReLU, TopK
+from skcode.autoencoder.encoders import Gated, JumpReLU, TopK
+from skcode.autoencoder.pursuit import MatchingPursuit
 from skcode.autoencoder.training import Training
 
 N_COMPONENTS, N_FEATURES = 12, 6
@@ -79,6 +80,18 @@ def test_resampling_starts_latents_at_what_is_missed(rng):
         assert not any(moment[j].any() for moment in one.optimiser._moments["decoder"])
     np.testing.assert_array_equal(one.parameters["decoder"][alive], before["decoder"][alive])
     assert len(one.dead) == 0
+
+
+@pytest.mark.parametrize("kind", [JumpReLU, Gated, TopK, MatchingPursuit])
+def test_resampled_latents_are_used_again(rng, kind):
+    X = 3 * rng.standard_normal((40, N_FEATURES))
+    one = training(rng, kind)
+    for name in set(one.parameters) & {"threshold", "magnitude_bias", "encoder_bias"}:
+        one.parameters[name][[2, 7]] = 50.0 if name == "threshold" else -50.0
+    one.idle[[2, 7]] = 1000
+    one.resample(X, rng)
+    used, _ = one.activation.step(one.parameters, X, 0.0).codes.used()
+    assert used[[2, 7]].all()
 
 
 def test_resampling_ends_half_way(rng):
