@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._validation import ArrayLike, MatrixLike, fit_context, integers_from
+from .._validation import ArrayLike, MatrixLike, StrOptions, fit_context, integers_from
 from ._amortised import TrainedCoder
 
 
@@ -12,9 +12,9 @@ class MLPCoder(TrainedCoder):
     """Codes from a perceptron with one hidden layer of ReLU units, or with none, and ReLU outputs [1]_.
 
     With ``n_hidden=None`` it is the encoder of a ReLU autoencoder, one linear map and an activation. It is trained by
-    Adam, starting from the positive correlations of samples with atoms, ``relu(x d / ||d||^2)``. What is known decides
-    what is minimised, where the objective of a sample is ``1/2 ||x - offset - z D||^2 + alpha * sum_j z_j``, and its
-    mean over samples counts:
+    Adam, by default starting from the positive correlations of samples with atoms, ``relu(x d / ||d||^2)``. What is
+    known decides what is minimised, where the objective of a sample is
+    ``1/2 ||x - offset - z D||^2 + alpha * sum_j z_j``, and its mean over samples counts:
 
     ============ ===== ==================================================== ====================================
     dictionary   y     what is minimised                                    ``components_``
@@ -38,6 +38,12 @@ class MLPCoder(TrainedCoder):
         Penalty of the objective, positive.
     n_hidden : int or None, default=256
         Width of the hidden layer; None for no such layer.
+    init : {"atoms", "random"}, default="atoms"
+        What training starts from: the correlations with atoms, or weights and biases that are uniform between plus and
+        minus ``1 / sqrt(n_inputs)`` of their layer, as published. From a random start some outputs are positive for
+        no sample, and stay so: their codes are always zero.
+    bias : bool, default=True
+        Whether biases are trained; without, they are zero.
     loss : {"auto", "objective", "codes"}, default="auto"
         What is minimised: the objective, or the error of codes, for which `fit` needs the true ones as ``y``.
         ``"auto"`` is the latter if there is a ``y``. In a ``Pipeline`` the same ``y`` goes to every step: say
@@ -111,6 +117,8 @@ class MLPCoder(TrainedCoder):
     _parameter_constraints = {
         **TrainedCoder._training_constraints,
         "n_hidden": [integers_from(1), None],
+        "init": [StrOptions({"atoms", "random"})],
+        "bias": ["boolean"],
     }
 
     def __init__(
@@ -120,6 +128,8 @@ class MLPCoder(TrainedCoder):
         dictionary=None,
         alpha=0.1,
         n_hidden=256,
+        init="atoms",
+        bias=True,
         loss="auto",
         learning_rate=1e-3,
         batch_size=64,
@@ -135,6 +145,8 @@ class MLPCoder(TrainedCoder):
         self.dictionary = dictionary
         self.alpha = alpha
         self.n_hidden = n_hidden
+        self.init = init
+        self.bias = bias
         self.loss = loss
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -171,7 +183,7 @@ class MLPCoder(TrainedCoder):
         return self._fit(X, y)
 
     def _network(self):
-        return Perceptron(self.n_hidden)
+        return Perceptron(self.n_hidden, self.init, self.bias)
 
 
 class Perceptron:
@@ -181,10 +193,29 @@ class Perceptron:
     n_features, n_components) and ``output_bias`` b.
     """
 
-    def __init__(self, n_hidden):
+    def __init__(self, n_hidden, init="atoms", bias=True):
         self.n_hidden = n_hidden
+        self.init = init
+        self.bias = bias
 
     def initialise(self, dictionary, alpha, rng):
+        """Return the weights and biases to start from."""
+        start = self._from_atoms(dictionary, rng) if self.init == "atoms" else self._at_random(dictionary.shape, rng)
+        return {name: np.array(value, dtype=dictionary.dtype, order="C") for name, value in start.items()}
+
+    def _at_random(self, shape, rng):
+        """Return layers uniform between minus and plus one over the root of the number of their inputs."""
+        n_components, n_features = shape
+        sizes = {"hidden": (n_features, self.n_hidden)} if self.n_hidden else {}
+        sizes |= {"output": (self.n_hidden or n_features, n_components)}
+        start = {}
+        for layer, (n_inputs, width) in sizes.items():
+            bound = n_inputs**-0.5
+            start[layer] = rng.uniform(-bound, bound, (n_inputs, width))
+            start[f"{layer}_bias"] = rng.uniform(-bound, bound, width) if self.bias else np.zeros(width)
+        return start
+
+    def _from_atoms(self, dictionary, rng):
         """Return weights with which codes are ``relu(x d / ||d||^2)``, by pairs of opposite hidden units.
 
         With fewer than two hidden units per feature, nearly so.
@@ -199,8 +230,7 @@ class Perceptron:
             parameters |= {"hidden": np.hstack([half, -half])[:, :width], "hidden_bias": np.zeros(width)}
             output = np.linalg.pinv(half) @ output
             output = np.vstack([output, -output])[:width]
-        parameters |= {"output": output, "output_bias": np.zeros(len(dictionary))}
-        return {name: np.array(value, dtype=dictionary.dtype, order="C") for name, value in parameters.items()}
+        return {**parameters, "output": output, "output_bias": np.zeros(len(dictionary))}
 
     def forward(self, parameters, X):
         """Return the codes, and the hidden layer with them."""
@@ -212,12 +242,16 @@ class Perceptron:
         """Return the gradients."""
         hidden, codes = kept
         slope = slope * (codes > 0)
-        gradients = {"output": hidden.T @ slope, "output_bias": slope.sum(axis=0)}
+        gradients = self._gradients("output", hidden, slope)
         if self.n_hidden:
             slope = slope @ parameters["output"].T
             slope *= hidden > 0
-            gradients |= {"hidden": X.T @ slope, "hidden_bias": slope.sum(axis=0)}
+            gradients |= self._gradients("hidden", X, slope)
         return gradients
+
+    def _gradients(self, layer, inputs, slope):
+        gradients = {layer: inputs.T @ slope}
+        return {**gradients, f"{layer}_bias": slope.sum(axis=0)} if self.bias else gradients
 
     def project(self, parameters):
         """Leave the parameters as they are."""

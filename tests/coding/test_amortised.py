@@ -20,6 +20,7 @@ from skcode.solvers import objective
 NETWORKS = {
     "perceptron": Perceptron(7),
     "linear": Perceptron(None),
+    "without_bias": Perceptron(7, "random", bias=False),
     **{
         f"lista{coupled:d}{shared:d}{positive:d}": UnrolledISTA(3, coupled, shared, positive)
         for coupled in (True, False) for shared in (True, False) for positive in (True, False)
@@ -205,6 +206,8 @@ def test_verbose_prints_each_epoch(shift, capsys):
         ({"loss": "mse"}, None, "'loss' parameter of MLPCoder must be a str among"),
         ({"learning_rate": 1e300, "max_epochs": 9}, None, r"diverged in epoch .*: learning_rate=1e"),
         ({"refine": 3}, None, "'refine' parameter of MLPCoder"),
+        ({"init": "zeros"}, None, "'init' parameter of MLPCoder must be a str among"),
+        ({"bias": 1}, None, "'bias' parameter of MLPCoder"),
     ],
 )
 def test_bad_parameters_are_named(shift, parameters, y, message):
