@@ -44,13 +44,13 @@ def test_the_penalty_is_the_published_loss(job, shift):
 def test_refined_rows_are_those_of_refine(job):
     options = SimpleNamespace(n_components=16, n_features=8, n_active=3, n_samples=80, steps=10)
     data = job.toy(options, 100)
-    coder = job.train("dictionary", "sae_atoms", 0, data, 0.0025, options)
+    coder = job.train("dictionary", "sae_atoms", 0, 0, data, 0.0025, options)
     rows = {row["method"]: row for row in job.judge("dictionary", "sae_atoms", coder, data, 0.0025)}
     refine = FISTACoder(alpha=0.0025, solver="fista", max_iter=10, tol=0)
     refined = coder.set_params(refine=refine).fit(data["X"]).transform(data["X_test"])
     assert rows["sae_atoms+10"]["mcc"] == pytest.approx(mcc_score(data["codes_test"], refined))
     assert rows["sae_atoms+10"]["flops"] == rows["sae_atoms"]["flops"] + 10 * (4 * 8 * 16 + 8 + 7 * 16)
-    assert isinstance(job.train("codes", "lista", 0, data, 0.0025, options), LISTACoder)
+    assert isinstance(job.train("codes", "lista", 0, 0, data, 0.0025, options), LISTACoder)
     assert isinstance(coder, MLPCoder)
 
 
@@ -58,7 +58,7 @@ def test_refined_rows_are_those_of_refine(job):
 def test_perceptrons_start_as_published_or_from_the_atoms(job, task):
     options = SimpleNamespace(n_components=16, n_features=8, n_active=3, n_samples=80, steps=10)
     data = job.toy(options, 100)
-    published, ours = (job.train(task, fit, 0, data, 0.0025, options) for fit in ("mlp32", "mlp32_atoms"))
+    published, ours = (job.train(task, fit, 0, 0, data, 0.0025, options) for fit in ("mlp32", "mlp32_atoms"))
     assert (ours.n_hidden, ours.init, ours.bias) == (32, "atoms", True)
     assert published.parameters["hidden"].shape == (8, 32)
     assert published.parameters["output_bias"].any() == (task == "codes")
@@ -69,9 +69,21 @@ def test_perceptrons_start_as_published_or_from_the_atoms(job, task):
 @pytest.mark.parametrize("task", ["codes", "dictionary", "neither"])
 def test_perceptrons_learn_as_published(job, task):
     data = job.toy(job.parse(["--n-samples", "400"]), 100)
-    few, many = (job.PublishedPerceptron(32, 0.0025, 100).fit(task, data, n_steps) for n_steps in (1, 3000))
+    few, many = (job.PublishedPerceptron(32, 0.0025, 10_100).fit(task, data, n_steps) for n_steps in (1, 3000))
     scores = [mcc_score(data["codes_test"], each.transform(data["X_test"])) for each in (few, many)]
     assert scores[0] + 0.1 < scores[1]
+
+
+def test_starts_differ_and_their_mean_counts(job):
+    options = job.parse(["--n-samples", "80", "--steps", "2"])
+    data = job.toy(options, 100)
+    first, again, other = (job.train("codes", "mlp32", 100, n, data, 0.0025, options).parameters for n in (0, 0, 1))
+    np.testing.assert_array_equal(first["hidden"], again["hidden"])
+    assert not np.isclose(first["hidden"], other["hidden"]).any()
+    rows = [
+        {"task": "codes", "method": "sae", "seed": seed, "mcc": mcc} for seed, mcc in ((0, 0.2), (0, 0.4), (1, 0.9))
+    ]
+    np.testing.assert_allclose(job.collect(rows, "codes", "sae"), [0.3, 0.9])
 
 
 def test_slope_of_cosines(job):
@@ -101,6 +113,7 @@ def test_free_codes_learn_a_dictionary(job):
         (["--steps", "0"], "must be at least 1, got 0"),
         (["--tasks", "everything"], "invalid choice: 'everything'"),
         (["--n-jobs", "0"], "must be at least 1, got 0"),
+        (["--starts", "0"], "must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(job, tmp_path, capsys, arguments, message):
@@ -114,9 +127,10 @@ def test_bad_arguments_are_named(job, tmp_path, capsys, arguments, message):
 def test_tiny_run(job, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     sizes = ["--n-components", "12", "--n-features", "6", "--n-active", "2", "--n-samples", "80"]
-    job.main([*sizes, "--seeds", "100", "101", "--steps", "20", "--n-jobs", "1", "--output", str(tmp_path)])
+    job.main([*sizes, "--seeds", "100", "101", "--steps", "20", "--starts", "2", "--n-jobs", "1",
+              "--output", str(tmp_path)])  # fmt: skip
     rows = json.loads((tmp_path / "encoder_budget.json").read_text())["rows"]
-    fits = {(task, 7 if task != "neither" else 10) for task in job.TASKS}
+    fits = {(task, 10 if task != "neither" else 13) for task in job.TASKS}
     for task, n_fits in fits:
         part = [row for row in rows if row["task"] == task and row["seed"] == 101]
         curves = (1 if task == "neither" else 2) * len(job.CURVE) + (task != "neither")
