@@ -107,6 +107,7 @@ def test_watch_ends_a_fit_and_keeps_its_way(parts):
 
 
 def test_tiny_run(job, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     sizes = ["--n-components", "20", "--n-samples", "200", "--n-active", "3"]
     others = ["--problems", "paper", "wide", "--seeds", "100", "101", "--budget", "0.1"]
     names = ["--contestants", "skcode", "stream", "alternating", "sklearn", "sae", "oracle"]
