@@ -63,6 +63,7 @@ def test_bad_arguments_are_named(job, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default")  # what old versions of matplotlib call is not ours to mend
 def test_tiny_run(job, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     job.main([*TINY, "--trainers", "skcode", "--repeats", "1", "--output", str(tmp_path)])
