@@ -56,9 +56,9 @@ def run(fit: str, methods: tuple[str, ...], problem: Problem, seed: int) -> tupl
     warm_up()
     start = time.perf_counter()
     rows = []
-    for method, encoder, seconds in _fitted(fit, methods, problem, 10_000 + seed):
+    for method, encoder, seconds in fitted(fit, methods, problem, 10_000 + seed):
         row = {"data": problem.name, "seed": seed, "method": method}
-        rows.append(row | _measure(encoder, problem) | {"fit_seconds": round(seconds, 3)})
+        rows.append(row | measure(encoder, problem) | {"fit_seconds": round(seconds, 3)})
     return rows, time.perf_counter() - start
 
 
@@ -78,7 +78,7 @@ def warm_up() -> None:
             coder.fit(problem.X_train)
 
 
-def _fitted(fit, methods, problem, seed):
+def fitted(fit: str, methods: tuple[str, ...], problem: Problem, seed: int):
     """Yield (method, fitted encoder, seconds of its fit)."""
     start = time.perf_counter()
 
@@ -117,21 +117,26 @@ def _fitted(fit, methods, problem, seed):
         yield fit, sae.fit(problem.X_train), took()
     else:
         activation = fit.removeprefix("sae_")
-        sae = SparseAutoencoder(
-            problem.n_components, activation=activation, n_active=problem.n_active, random_state=seed,
-            **_published.SAE_SETTINGS,
-        ).fit(problem.X_train)  # fmt: skip
+        sae = published_autoencoder(activation, problem, seed)
         seconds = took()
         if fit in methods:
             yield fit, sae, seconds
         if f"fista+{activation}" in methods:
             # Published: non-negative on every decoder, also on that of MP, whose own codes are signed.
-            coder = FISTACoder(
-                sae.components_, offset=sae.decoder_bias_, alpha=problem.alpha,
-                positive=problem.dictionary is not None or activation != "matching_pursuit",
-                **_published.FISTA_SETTINGS,
-            )  # fmt: skip
-            yield f"fista+{activation}", coder.fit(problem.X_train), seconds
+            positive = problem.dictionary is not None or activation != "matching_pursuit"
+            yield f"fista+{activation}", published_fista(problem, sae, positive=positive), seconds
+
+
+def published_autoencoder(activation: str, problem: Problem, seed: int, **changes) -> SparseAutoencoder:
+    """Train one of the paper's autoencoders with its published settings, but for ``changes``."""
+    settings = {"n_active": problem.n_active, "random_state": seed} | _published.SAE_SETTINGS | changes
+    return SparseAutoencoder(problem.n_components, activation=activation, **settings).fit(problem.X_train)
+
+
+def published_fista(problem: Problem, sae: SparseAutoencoder, components=None, **changes) -> FISTACoder:
+    """Return the paper's 100 steps of FISTA on the decoder of an autoencoder, or on changed components of it."""
+    settings = {"alpha": problem.alpha, "offset": sae.decoder_bias_} | _published.FISTA_SETTINGS | changes
+    return FISTACoder(sae.components_ if components is None else components, **settings).fit(problem.X_train)
 
 
 class PublishedSoftplus(BaseEstimator):
@@ -170,7 +175,8 @@ def _linear_probe(problem):
     return ridge.fit(problem.X_train.astype(np.float64), problem.codes_train)
 
 
-def _measure(encoder, problem):
+def measure(encoder, problem: Problem) -> dict:
+    """Return what can be said of an encoder: against the truth, where it is known, and without."""
     row = {}
     if problem.codes_ood is not None:
         report = shift_report(
@@ -178,7 +184,7 @@ def _measure(encoder, problem):
             codes_id=problem.codes_id, codes_ood=problem.codes_ood,
         )  # fmt: skip
         row |= {f"plain_{name}" if name.startswith("mcc") else name: value for name, value in report.items()}
-        codes_id, codes_ood = _codes(encoder, problem.X_id), _codes(encoder, problem.X_ood)
+        codes_id, codes_ood = codes_of(encoder, problem.X_id), codes_of(encoder, problem.X_ood)
         row["mcc_id"] = mcc_score(problem.codes_id, codes_id, **_published.MCC_ID)
         row["mcc_ood"] = mcc_score(problem.codes_ood, codes_ood, **_published.MCC_OOD)
     elif problem.y_ood is not None:
@@ -186,7 +192,7 @@ def _measure(encoder, problem):
         probe.fit(problem.X_train, problem.y_train)
         report = shift_report(probe, problem.X_id, problem.y_id, problem.X_ood, problem.y_ood)
         row |= {"accuracy_id": report.accuracy_id, "accuracy_ood": report.accuracy_ood}
-    codes = _codes(encoder, problem.X_id)
+    codes = codes_of(encoder, problem.X_id)
     row["mean_l0"] = float(np.count_nonzero(codes) / len(codes))
     if hasattr(encoder, "components_"):
         reconstruction = encoder.inverse_transform(codes)
@@ -199,5 +205,5 @@ def _measure(encoder, problem):
     return row
 
 
-def _codes(encoder, X):
+def codes_of(encoder, X):
     return encoder.transform(X) if hasattr(encoder, "transform") else encoder.predict(X)

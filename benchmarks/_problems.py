@@ -39,11 +39,15 @@ class Problem:
     dictionary: np.ndarray | None = None
 
 
-def synthetic(seed: int, n_components: int | None, n_active: int, n_samples: int) -> Problem:
+def synthetic(
+    seed: int, n_components: int | None, n_active: int, n_samples: int, n_features: int | None = None
+) -> Problem:
     """Return the paper's protocol, in float32 as published."""
     n_components = 100 if n_components is None else n_components
     try:
-        data = make_compositional_shift(n_samples, n_components, n_active, dtype=np.float32, random_state=seed)
+        data = make_compositional_shift(
+            n_samples, n_components, n_active, n_features, dtype=np.float32, random_state=seed
+        )
     except ValueError as error:
         fail(str(error))
     return Problem(

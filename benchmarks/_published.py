@@ -1,13 +1,17 @@
 """What "Stop Probing, Start Coding" (Barin Pacela et al., arXiv:2603.28744) published, and how it got there.
 
-Means and standard deviations over three seeds, from the result files of the authors' repository, are in
-``published_results.csv``.
+Means and standard deviations over seeds, from the result files of the authors' repository, are in
+``published_results.csv``. An experiment is a sweep (``vary_...``) or a decomposition of its autoencoders; what
+decompositions repeat of the sweep is left out. ``setting`` is what a decomposition varies: the penalty, the number of
+steps, or of rounds. DL-FISTA from a random start was published once beside each autoencoder: it is their mean.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 from pathlib import Path
+from typing import NamedTuple
 
 SAE_ACTIVATIONS = ("relu", "topk", "jumprelu", "matching_pursuit")
 SAE_NAMES = {"relu": "ReLU", "topk": "TopK", "jumprelu": "JumpReLU", "matching_pursuit": "MP"}
@@ -21,12 +25,49 @@ MCC_ID = {"padding": "noise", "random_state": 42}
 MCC_OOD = MCC_ID | {"selection": "variance"}
 
 
-def results(n_components: int, n_active: int, n_samples: int) -> dict:
-    """Return {(method, metric): (mean, std)} of the published point with these sizes; empty where there is none."""
-    wanted = [str(size) for size in (n_components, n_active, n_samples)]
+class Point(NamedTuple):
+    """One point of an experiment."""
+
+    experiment: str
+    method: str
+    n_components: int
+    n_active: int
+    n_samples: int
+    setting: float | None = None
+
+
+@functools.cache
+def _published() -> dict:
+    found = {}
     with (Path(__file__).parent / "published_results.csv").open(newline="") as file:
-        return {
-            (row["method"], row["metric"]): (float(row["mean"]), float(row["std"]))
-            for row in csv.DictReader(file)
-            if [row["n_components"], row["n_active"], row["n_samples"]] == wanted
-        }
+        for row in csv.DictReader(file):
+            sizes = (int(row[size]) for size in ("n_components", "n_active", "n_samples"))
+            setting = float(row["setting"]) if row["setting"] else None
+            point = Point(row["experiment"], row["method"], *sizes, setting)
+            found.setdefault(point, {})[row["metric"]] = float(row["mean"]), float(row["std"])
+    return found
+
+
+def points() -> list[Point]:
+    """Return all published points."""
+    return list(_published())
+
+
+def at(point: Point) -> dict:
+    """Return {metric: (mean, std)} of one point; empty where nothing was published."""
+    return _published().get(point, {})
+
+
+def results(n_components: int, n_active: int, n_samples: int) -> dict:
+    """Return {(method, metric): (mean, std)} of the main comparison with these sizes; empty where there is none."""
+    sizes = (n_components, n_active, n_samples)
+    return {
+        (point.method, metric): values
+        for point, metrics in _published().items()
+        if point[2:5] == sizes
+        and (
+            point.experiment == "vary_latents"
+            or (point.experiment == "frozen_decoder" and point.method.startswith("fista+"))
+        )
+        for metric, values in metrics.items()
+    }
