@@ -55,7 +55,8 @@ class LISTACoder(TrainedCoder):
         ``"auto"`` is the latter if there is a ``y`` of two dimensions, with a column for each component; labels, as a
         ``Pipeline`` passes them to every step, are ignored.
     learning_rate : float, default=1e-3
-        Of Adam. With 50 to 500 atoms, three times as much about halved the gap that is left; ten times as much could
+        Of Adam. With 50 to 500 atoms, two to three times as much about halved the mean gap that is left, but the codes
+        of single samples unlike those of training could then be far off, with gaps of 8 to 13; ten times as much could
         diverge.
     batch_size : int, default=64
         Samples per step; the last batch of an epoch may be smaller.
