@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scipy.stats import rankdata
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 
@@ -25,6 +25,7 @@ from .._validation import (
 from .codes import mcc_score
 
 _COLUMNS_AT_ONCE = 256  # of a sparse code matrix made dense for ranking
+_READOUT_RIDGE = 1e-6  # of the mean square of a column: unused and duplicate columns must not blow the readout up
 
 
 @validate_params(
@@ -74,6 +75,13 @@ def shift_report(
         true codes
         ``mcc_id``, ``mcc_ood`` and the chance-corrected ``adjusted_mcc_id``, ``adjusted_mcc_ood``.
 
+        With true codes on both sides also the scores of a linear readout of the true codes, fitted to the codes in
+        distribution and read out of distribution without being fitted anew [2]_; over the true components that vary
+        there. ``zero_shot_r2`` is the share of their variance that it explains as it stands,
+        ``affine_correlation`` the mean correlation of a component with its readout, whatever the scale and offset of
+        the readout, and ``calibrated_r2`` the share explained once scale and offset are fitted there. What separates
+        the first from the last is drift of scales, not lost information.
+
     See Also
     --------
     mcc_score : The metric behind ``mcc`` and its published variants.
@@ -81,6 +89,7 @@ def shift_report(
     References
     ----------
     .. [1] Barin Pacela et al., "Stop Probing, Start Coding", arXiv:2603.28744, 2026.
+    .. [2] PhyIP, the non-invasive probing of arXiv:2602.12218, 2026.
 
     Examples
     --------
@@ -122,7 +131,40 @@ def shift_report(
         if true is not None:
             report[f"mcc_{side}"] = mcc_score(true, pred)
             report[f"adjusted_mcc_{side}"] = mcc_score(true, pred, adjusted=True)
+    if codes_id is not None and codes_ood is not None:
+        report |= _readout_scores(
+            pred_id, check_codes(codes_id, "codes_id"), pred_ood, check_codes(codes_ood, "codes_ood")
+        )
     return report
+
+
+def _readout_scores(pred_id, true_id, pred_ood, true_ood):
+    """Return the scores out of distribution of a linear readout that was fitted in distribution."""
+    if true_id.shape[1] != true_ood.shape[1]:
+        raise ValueError(
+            f"codes_id and codes_ood must have the same columns, got {true_id.shape[1]} and {true_ood.shape[1]}."
+        )
+    pred_id, true_id, pred_ood, true_ood = (
+        (codes.toarray() if sp.issparse(codes) else codes).astype(np.float64)
+        for codes in (pred_id, true_id, pred_ood, true_ood)
+    )
+    varying = np.ptp(true_ood, axis=0) > 0
+    if not varying.any():
+        return Bunch(zero_shot_r2=float("nan"), affine_correlation=float("nan"), calibrated_r2=float("nan"))
+    true_id, true_ood = true_id[:, varying], true_ood[:, varying]
+    readout = Ridge(_READOUT_RIDGE * max(float(np.square(pred_id).sum()) / pred_id.shape[1], np.finfo(float).tiny))
+    predicted = readout.fit(pred_id, true_id).predict(pred_ood).reshape(true_ood.shape)
+    missed = np.square(true_ood - predicted).sum()
+    true_ood = true_ood - true_ood.mean(axis=0)
+    predicted = predicted - predicted.mean(axis=0)
+    total, norms = np.square(true_ood).sum(axis=0), np.square(predicted).sum(axis=0)
+    products = np.einsum("ij,ij->j", true_ood, predicted)
+    explained = np.divide(products**2, norms, where=norms > 0, out=np.zeros_like(norms))
+    return Bunch(
+        zero_shot_r2=float(1 - missed / total.sum()),
+        affine_correlation=float(np.mean(np.sign(products) * np.sqrt(explained / total))),
+        calibrated_r2=float(explained.sum() / total.sum()),
+    )
 
 
 def _ends_in_classifier(estimator):

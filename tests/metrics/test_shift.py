@@ -92,3 +92,36 @@ def test_lengths_are_checked(shift):
     coder = FISTACoder(shift.dictionary).fit(shift.X_train)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         shift_report(coder, shift.X_val, shift.y_val[:-1], shift.X_ood, shift.y_ood)
+
+
+def test_a_readout_is_judged_where_it_was_not_fitted(shift):
+    true = {"codes_id": shift.codes_val, "codes_ood": shift.codes_ood}
+    labels = shift.y_val, shift.y_ood
+
+    def readout(codes_id, codes_ood):
+        found = shift_report(FunctionTransformer(), codes_id, labels[0], codes_ood, labels[1], **true)
+        return found.zero_shot_r2, found.affine_correlation, found.calibrated_r2
+
+    rotation = np.linalg.qr(np.random.RandomState(0).standard_normal((40, 40)))[0]
+    assert readout(shift.codes_val @ rotation, shift.codes_ood @ rotation) == pytest.approx((1, 1, 1), abs=1e-4)
+    # Scales that drift cost the zero-shot score alone.
+    drifted = readout(shift.codes_val, 0.5 * shift.codes_ood + 1)
+    assert drifted[0] < 0.5
+    assert drifted[1:] == pytest.approx((1, 1), abs=1e-4)
+    # What was lost stays lost.
+    noise = np.random.RandomState(0).standard_normal(shift.codes_ood.shape)
+    assert max(readout(shift.codes_val, noise)) < 0.1
+    # In superposition a linear readout does not get far in new combinations, inference on the dictionary does.
+    linear = readout(shift.X_val, shift.X_ood)
+    inferred = readout(
+        *(FISTACoder(shift.dictionary, alpha=0.01).fit(X).transform(X) for X in (shift.X_val, shift.X_ood))
+    )
+    assert linear[0] < linear[2] < 0.8 < 0.95 < inferred[0]
+
+
+def test_columns_of_the_truth_must_agree(shift):
+    with pytest.raises(ValueError, match="codes_id and codes_ood must have the same columns, got 40 and 7"):
+        shift_report(
+            FunctionTransformer(), shift.X_val, shift.y_val, shift.X_ood, shift.y_ood, codes_id=shift.codes_val,
+            codes_ood=shift.codes_ood[:, :7],
+        )  # fmt: skip
