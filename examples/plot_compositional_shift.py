@@ -1,114 +1,99 @@
 """
-Is it the encoder, or is it the dictionary?
-===========================================
+Known concepts in new combinations
+==================================
 
-The codes of a sparse autoencoder miss the truth for two reasons: its encoder makes one feed-forward pass where an
-optimisation is called for, and its dictionary is not the true one. Coding optimally on its *frozen* dictionary tells
-them apart. With little training nearly all of the loss is the dictionary's; trained long and well, on this small
-problem, the dictionary is found, and three quarters of what is still lost is the encoder's, in distribution and out of
-it.
+Concepts that are each known from training meet in combinations that training never showed. A classifier on what a
+linear probe or a sparse autoencoder reads off in one pass is right in more than nine of ten familiar samples, and in
+six to seven of ten new ones. On codes that are inferred for each sample on a good dictionary it stays right in nine of
+ten. :class:`~skcode.DictionaryLearner` learns such a dictionary from activations alone, and its codes are next to those
+of the oracle, which is given the true one.
 """
 
 # %%
-# Concepts in new company
-# -----------------------
-# Fifty concepts in 24 dimensions, five active at a time. Out of distribution every concept is known from training, but
-# not the combinations in which they meet.
+# The shift
+# ---------
+# The protocol of "Stop Probing, Start Coding" (arXiv:2603.28744): a hundred concepts in 47 dimensions, ten active in
+# each sample. The first concept is the one that a classifier asks for. In training it comes with one half of the
+# others, and out of distribution with the other half. Every concept was seen; the company is new.
 
 from skcode.datasets import make_compositional_shift
 
-n_components, n_active, alpha = 50, 5, 0.1
-data = make_compositional_shift(5000, n_components, n_active, random_state=0)
-sides = {"in distribution": (data.X_val, data.codes_val), "out of distribution": (data.X_ood, data.codes_ood)}
+data = make_compositional_shift(5000, n_components=100, n_active=10, random_state=0)
+for name in ("train", "val", "ood"):
+    together = data[f"codes_{name}"][data[f"codes_{name}"][:, 0] > 0] > 0
+    print(f"{name:5} first concept with one of the first half: {together[:, 1:50].any(axis=1).mean():4.0%}")
 
 # %%
-# Two references that know more than any autoencoder: a linear probe is fitted to true codes, and the oracle is given
-# the true dictionary. The mean correlation coefficient (MCC) compares codes with the truth; the adjusted one is 0 for
-# codes that are unrelated to it.
+# Those who compete
+# -----------------
+# The probe is told the true codes of the training samples and the oracle the true dictionary. All others see
+# activations only. The autoencoders have skcode's defaults, which do better than the published settings, and know how
+# many concepts are active. DL-FISTA is the dictionary learner of the paper.
 
-import numpy as np
+import time
+
 from sklearn.linear_model import RidgeCV
 
-from skcode import FISTACoder, OracleCoder, SparseAutoencoder
-from skcode.metrics import match_dictionaries, mcc_score
+from skcode import DictionaryLearner, OracleCoder, SparseAutoencoder
 
-scores, adjusted = {}, {}
-
-
-def measure(name, infer):
-    """Score codes against the truth on both sides of the shift."""
-    for side, (X, codes) in sides.items():
-        predicted = infer(X)
-        scores[name, side] = mcc_score(codes, predicted)
-        adjusted[name, side] = mcc_score(codes, predicted, adjusted=True)
-
-
-measure("oracle", OracleCoder(data.dictionary, alpha=alpha).fit(data.X_train).transform)
-measure("linear probe", RidgeCV(np.logspace(-6, 2, 9)).fit(data.X_train, data.codes_train).predict)
-
-# %%
-# One autoencoder, trained for shorter or longer
-# ----------------------------------------------
-# Each is coded twice: by its own encoder, and by FISTA on its dictionary and decoder bias.
-
-epochs = [5, 15, 50, 150, 500]
-for n in epochs:
-    sae = SparseAutoencoder(n_components, n_active=n_active, max_epochs=n, random_state=0).fit(data.X_train)
-    frozen = FISTACoder(sae.components_, alpha=alpha, offset=sae.offset_).fit(data.X_train)
-    measure(("autoencoder", n), sae.transform)
-    measure(("FISTA on its dictionary", n), frozen.transform)
-    recovered = match_dictionaries(data.dictionary, sae.components_).frac_recovered
-    print(f"after {n:3d} epochs {recovered:4.0%} of the true atoms are found (cosine above 0.9)")
+contestants = {
+    "linear probe": RidgeCV([1e-4, 1e-2, 1, 10], fit_intercept=False),
+    "SAE, ReLU": SparseAutoencoder(100, activation="relu", target_l0=10, max_epochs=100, random_state=0),
+    "SAE, JumpReLU": SparseAutoencoder(100, activation="jumprelu", target_l0=10, max_epochs=100, random_state=0),
+    "SAE, TopK": SparseAutoencoder(100, activation="topk", n_active=10, max_epochs=100, random_state=0),
+    "DL-FISTA": DictionaryLearner(100, alpha=0.1, method="alternating", max_epochs=150, random_state=0),
+    "DictionaryLearner": DictionaryLearner(100, alpha=0.1, random_state=0),
+    "oracle": OracleCoder(data.dictionary, alpha=0.1),
+}
+for name, contestant in contestants.items():
+    start = time.perf_counter()
+    contestant.fit(data.X_train, data.codes_train if name == "linear probe" else None)
+    print(f"{name:18} fitted in {time.perf_counter() - start:5.1f} s")
 
 # %%
-# All numbers, plain and adjusted for chance. With 2500 samples and 50 concepts chance contributes little.
+# Codes are compared with the true ones by their correlation, corrected for what chance would give, and by a classifier
+# on top of them that asks whether the first concept is strong. :func:`~skcode.metrics.shift_report` does both, on
+# samples in distribution that nothing was learned from, and out of it.
 
-print(f"{'':32}{'in distribution':>20}{'out of distribution':>24}")
-print(f"{'':32}{'MCC':>10}{'adjusted':>10}{'MCC':>14}{'adjusted':>10}")
-rows = ["linear probe", ("autoencoder", 500), ("FISTA on its dictionary", 500), "oracle"]
-for name in rows:
-    title = name if isinstance(name, str) else f"{name[0]}, {name[1]} epochs"
-    inside, outside = ((scores[name, side], adjusted[name, side]) for side in sides)
-    print(f"{title:<32}{inside[0]:10.3f}{inside[1]:10.3f}{outside[0]:14.3f}{outside[1]:10.3f}")
+from skcode.metrics import shift_report
+
+reports = {
+    name: shift_report(
+        contestant, data.X_val, data.y_val, data.X_ood, data.y_ood, codes_id=data.codes_val, codes_ood=data.codes_ood
+    )
+    for name, contestant in contestants.items()
+}
+print(f"{'':18}{'adjusted MCC':>22}{'accuracy':>22}")
+for name, report in reports.items():
+    scores = (report[f"{score}_{side}"] for score in ("adjusted_mcc", "accuracy") for side in ("id", "ood"))
+    print(f"{name:18}" + "".join(f"{score:11.3f}" for score in scores))
 
 # %%
-# The band between the autoencoder and FISTA is what the encoder loses; the band between FISTA and the oracle is what
-# the dictionary loses. Training narrows the second, and not the first.
+# Open circles are in distribution, full ones in new combinations: the line between them is what the shift costs.
 
 import matplotlib.pyplot as plt
 
-blue, orange, grey = "#0072B2", "#E69F00", "0.45"
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 4.4), sharey=True, layout="constrained")
-for ax, side in zip(axes, sides, strict=True):
-    encoder = [scores[("autoencoder", n), side] for n in epochs]
-    optimum = [scores[("FISTA on its dictionary", n), side] for n in epochs]
-    oracle, probe = scores["oracle", side], scores["linear probe", side]
-    ax.fill_between(epochs, optimum, oracle, color=blue, alpha=0.15, linewidth=0)
-    ax.fill_between(epochs, encoder, optimum, color=orange, alpha=0.45, linewidth=0)
-    ax.plot(epochs, [oracle] * len(epochs), color="black", linewidth=2)
-    ax.plot(epochs, optimum, color=blue, linewidth=2, marker="o", markersize=5, clip_on=False)
-    ax.plot(epochs, encoder, color=orange, linewidth=2, marker="o", markersize=5, clip_on=False)
-    ax.plot(epochs, [probe] * len(epochs), color=grey, linewidth=1.5, linestyle=(0, (4, 3)))
-    ax.set(xscale="log", xlim=(epochs[0], epochs[-1]), ylim=(0, 1.05), xlabel="training epochs of the autoencoder")
-    ax.set_title(side.capitalize(), loc="left", fontsize=11)
-    ax.set_xticks(epochs, epochs)
-    ax.minorticks_off()
-    ax.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("MCC with the true codes")
-axes[0].text(6, 0.85, "lost by the dictionary", color="#004C78")
-axes[0].annotate(
-    "lost by the encoder",
-    (50, np.mean([scores[(name, 50), "in distribution"] for name in ("autoencoder", "FISTA on its dictionary")])),
-    xytext=(60, 0.3),
-    color="#8A5F00",
-    arrowprops={"arrowstyle": "-", "color": "#8A5F00", "shrinkA": 2, "shrinkB": 0},
-)
-right = axes[1]
-for label, height, colour in (
-    ("oracle", scores["oracle", side] + 0.03, "black"),
-    ("FISTA on its\ndictionary", optimum[-1] - 0.03, blue),
-    ("autoencoder", encoder[-1], "#A87400"),
-    ("linear probe", scores["linear probe", side], grey),
+colours = {"linear probe": "0.45", "oracle": "black", "DictionaryLearner": "#009E73", "DL-FISTA": "#D55E00"}
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.9), sharey=True, layout="constrained")
+for ax, score, title in zip(
+    axes, ("adjusted_mcc", "accuracy"), ("Agreement with the true codes", "Accuracy of a classifier"), strict=True
 ):
-    right.annotate(label, (epochs[-1], height), xytext=(8, 0), textcoords="offset points", va="center", color=colour)
+    for height, name in enumerate(reversed(reports)):
+        inside, outside = (reports[name][f"{score}_{side}"] for side in ("id", "ood"))
+        colour = colours.get(name, "#E69F00")
+        ax.plot([inside, outside], [height, height], color=colour, linewidth=3, alpha=0.4, solid_capstyle="butt")
+        ax.plot(outside, height, "o", color=colour, markersize=8, clip_on=False)
+        ax.plot(
+            inside, height, "o", color=colour, markersize=8, markerfacecolor="white", markeredgewidth=1.8, clip_on=False
+        )
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.grid(axis="x", color="0.92")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(length=0)
+axes[0].set_yticks(range(len(reports)), list(reversed(reports)))
+axes[0].set_xlabel("MCC, adjusted for chance")
+axes[0].set_xlim(0.5, 1)
+axes[1].set_xlabel("share of samples classified correctly")
+axes[1].set_xlim(0.5, 1)
 plt.show()
