@@ -50,9 +50,7 @@ for name, found in rows.items():
     cosine, by_others, mixture, with_first = np.array(found).T
     missed = cosine < 0.9
     print(f"{name}: {missed.sum()} of {len(cosine)} atoms are near no true one;", end=" ")
-    print(
-        f"{mixture[missed].sum():.0f} of these are mixtures of two true atoms, {with_first[missed].sum():.0f} with the first;"
-    )
+    print(f"{mixture[missed].sum():.0f} are mixtures of two true atoms, {with_first[missed].sum():.0f} with the first;")
     print(f"three other learned atoms explain more than 95 % of {(by_others[missed] > 0.95).sum()} of them")
 
 # %%

@@ -84,7 +84,7 @@ for column, ax in enumerate(axes):
 axes[0].set_title("Mean cosine with the true atoms", loc="left", fontsize=11)
 axes[1].set_title('L1 objective: lower is "better"', loc="left", fontsize=11)
 axes[0].annotate("the truth", (0, l1[0, 0]), xytext=(8, -14), textcoords="offset points")
-axes[1].annotate("the truth", (0, l1[0, 1]), xytext=(8, 6), textcoords="offset points")
+axes[1].annotate("the truth", (0, l1[0, 1]), xytext=(10, -4), textcoords="offset points")
 axes[0].text(13, 0.935, "L1", color=red)
 axes[0].text(42, 0.914, "concave, from where L1 led", color=green)
 axes[0].text(42, 0.989, "concave, from the truth", color=green)
