@@ -3,7 +3,12 @@
 Nothing here asks for the network, so there is no intersphinx.
 """
 
+import sys
+from pathlib import Path
+
 import skcode
+
+sys.path.insert(0, str(Path(__file__).parent))  # of gallery_order
 
 project = "skcode"
 author = "The skcode developers"
@@ -15,6 +20,8 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
@@ -24,6 +31,8 @@ add_module_names = False
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections give types, with shapes
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
 # The class template lists the methods that are skcode's own.
 numpydoc_show_class_members = False
 
@@ -33,7 +42,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skcode",),
     "reference_url": {"skcode": None},
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_order.by_story",
     "download_all_examples": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
@@ -43,10 +52,11 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skcode {version}"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {page: [] for page in ("install", "user_guide", "whats_new", "contributing")}
+html_sidebars = {page: [] for page in ("install", "paper", "benchmarks", "references", "whats_new", "contributing")}
 html_theme_options = {
     "logo": {"text": "skcode"},
     "show_prev_next": False,
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

@@ -75,7 +75,8 @@ for name, colour in colours.items():
     ax.plot(x, y, "o", color=colour, markersize=9)
     if name == "DictionaryLearner":
         for x, y, value in points:
-            ax.annotate(value, (x, y), xytext=(8, -14), textcoords="offset points", color=colour, fontsize=9)
+            place = (8, 2) if x > 0.98 else (8, -14)
+            ax.annotate(value, (x, y), xytext=place, textcoords="offset points", color=colour, fontsize=9)
     place = (-10, -20) if "jumprelu" in name else (-10, 12)
     ax.annotate(name, max(points)[:2], xytext=place, textcoords="offset points", ha="right", color=colour)
 ax.set(xlim=(0.81, 1.02), ylim=(0.52, 1), xlabel="accuracy in cross-validation", ylabel="accuracy in new combinations")
