@@ -12,8 +12,9 @@ from .._validation import ArrayLike, check_array, validate_params
 def feature_dimensionality(weights: ArrayLike) -> np.ndarray:
     """Share of a dimension that each feature has to itself.
 
-    For weights ``w_i`` it is ``||w_i||^2 / sum_j (w_i . w_j / ||w_i||)^2``: 1 for a feature with a direction of its own, 1/2 for each of an antipodal pair, 2/5 for each of a pentagon, 0 for a
-    feature that is not represented [1]_. The sum is at most the number of dimensions.
+    For weights ``w_i`` it is ``||w_i||^2 / sum_j (w_i . w_j / ||w_i||)^2``: 1 for a feature with a direction to itself,
+    1/2 for each of an antipodal pair, 2/5 for each of a pentagon, 0 for a feature that is not represented [1]_. The sum
+    is at most the number of dimensions.
 
     Parameters
     ----------
