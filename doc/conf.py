@@ -56,7 +56,7 @@ html_sidebars = {page: [] for page in ("install", "paper", "benchmarks", "refere
 html_theme_options = {
     "logo": {"text": "skcode"},
     "show_prev_next": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
