@@ -4,14 +4,14 @@ From your activations to the concepts of one sample
 
 All it takes is an array of activations of shape ``(n_samples, n_features)`` in a ``.npy`` file.
 :class:`~skcode.DictionaryLearner` learns a dictionary of concepts from it, and tells which of them a sample is made of.
-To use your own file, change one line.
+To use your own file, change one line; only the pictures at the end are of digits.
 """
 
 # %%
 # The activations
 # ---------------
 # A stand-in for your network: a perceptron that was trained to read handwritten digits, and the activations of its 32
-# hidden units on images that it has not seen.
+# hidden units.
 
 import tempfile
 from pathlib import Path
@@ -32,7 +32,8 @@ np.save(path, hidden.astype(np.float32))
 
 # %%
 # From here on it does not matter where they come from: **put your own path here.** A memory map is read block by block,
-# so that the file may be larger than memory. Hold some samples out, to judge by.
+# so that the file may be larger than memory. Hold some samples out, to judge by; if rows that follow each other are
+# alike, shuffle them first.
 
 activations = np.load(path, mmap_mode="r")
 n_train = int(0.8 * len(activations))
@@ -47,7 +48,7 @@ print(f"{len(train)} samples to learn from, {len(held_out)} held out, {activatio
 
 from skcode import DictionaryLearner
 
-learner = DictionaryLearner(n_components=64, offset="mean", random_state=0).fit(train)
+learner = DictionaryLearner(n_components=2 * activations.shape[1], offset="mean", random_state=0).fit(train)
 codes = learner.transform(held_out)
 
 # %%
@@ -71,7 +72,7 @@ strongest = np.argsort(-codes[sample])[:4]
 all_codes = learner.transform(activations)
 for concept in strongest:
     top = np.argsort(-all_codes[:, concept])[:8]
-    print(f"concept {concept:2}: code {codes[sample, concept]:.2f}; digits where it is strongest: {labels[top]}")
+    print(f"concept {concept:2}: code {codes[sample, concept]:.2f}, strongest in samples {top}")
 
 # %%
 # Keep the dictionary: two arrays and a penalty are all that is needed to code new samples, here or elsewhere.
