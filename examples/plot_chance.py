@@ -53,8 +53,8 @@ company = {
 }
 
 # %%
-# So a published value says little without its floor. Of random dictionaries, 0.36 is reached with ten thousand
-# concepts.
+# So a score says little without its floor. After one round from random atoms, DL-FISTA has a published MCC of 0.36 with
+# ten thousand concepts, and 0.34 after a thousand rounds.
 
 import matplotlib.pyplot as plt
 
