@@ -5,6 +5,7 @@ Each function yields ``(experiment, method, setting, metrics)``: the names of ``
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import _published
@@ -71,21 +72,29 @@ def alternation(method: str, start: np.ndarray, problem: Problem, most_rounds: i
     """Run DL-FISTA on the test half, as published, from some dictionary, and report of it on the way.
 
     After so many rounds means: the dictionary that this round starts from, as published; beyond the last round, the
-    one it ended with. The last item is not a report but the dictionary.
+    one it ended with. The last item is not a report but the dictionary, and the seconds that learning it took.
     """
     components = unit_rows(start).astype(problem.X_id.dtype)
     wanted = [r for r in (FEWER["rounds"] if problem.n_components > MANY else ROUNDS) if r <= most_rounds]
     rounds = alternate(problem.X_id, components, problem.alpha, positive=True, max_epochs=most_rounds, tol=1e-5)
-    before, ended, done = components.copy(), False, 0
-    for r in wanted:
-        while done < r and not ended:
+    before, ended, done, seconds = components.copy(), False, 0, 0.0
+
+    def go_on_to(round_):
+        nonlocal before, ended, done, seconds
+        start = time.perf_counter()
+        while done < round_ and not ended:
             before = components.copy()
             _, ended = next(rounds)
             done += 1
+        seconds += time.perf_counter() - start
+
+    for r in wanted:
+        go_on_to(r)
         at = components if ended and done < r else before
         coder = FISTACoder(at, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train)
         yield "warmstart_decoder", method, r, agreement({"ood": coder.transform(problem.X_ood)}, problem)
-    yield components
+    go_on_to(most_rounds)
+    yield components, seconds
 
 
 def match_and_support(method: str, components: np.ndarray, problem: Problem, codes: dict | None = None):

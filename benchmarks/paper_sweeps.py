@@ -140,8 +140,8 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     for sweep in options.sweep:
         n_active, n_components = max(sizes(options, sweep)[1]), min(sizes(options, sweep)[0])
-        if n_active >= n_components:
-            fail(f"--n-active {n_active}: must be below the {n_components} concepts of --sweep {sweep}")
+        if n_active > n_components // 2:  # company in distribution, and other company out of it
+            fail(f"--n-active {n_active}: must be at most half of the {n_components} concepts of --sweep {sweep}")
     return options
 
 
@@ -176,9 +176,13 @@ class Store:
         self._found: dict[tuple, dict] = {}
         try:
             path.touch()
-            lines = path.read_text().splitlines()
+            lines = path.read_text().splitlines(keepends=True)
         except OSError as error:
             fail(f"--output {path.parent}: cannot write {path.name} there ({error.strerror})")
+        if lines and not lines[-1].endswith("\n"):  # cut off when an earlier run was killed
+            path.write_text("".join(lines[:-1]))
+            print(f"{path.name}: its last line was cut off; that part is run again.", file=sys.stderr)
+            del lines[-1]
         for number, line in enumerate(lines, 1):
             try:
                 self._take(json.loads(line))
@@ -192,13 +196,15 @@ class Store:
             row = {
                 name: getattr(task, name) for name in ("n_components", "n_active", "n_samples", "ratio", "seed")
             } | row
-            # The same point can be run anew, with more rounds for one: the latest counts.
+            # The same point can be run anew, with more rounds for one: the longest run counts, whatever came last.
             identity = tuple(row.get(name) for name in (*_published.Point._fields, "ratio", "seed"))
-            self._found[identity] = row
+            length = task.max_epochs, task.max_rounds
+            if length >= self._found.get(identity, (length, None))[0]:
+                self._found[identity] = length, row
 
     @property
     def rows(self) -> list[dict]:
-        return list(self._found.values())
+        return [row for _, row in self._found.values()]
 
     def add(self, task: Task, rows: list[dict], seconds: float) -> None:
         entry = {"task": task._asdict(), "seconds": round(seconds, 1), "rows": [_rounded(row) for row in rows]}
@@ -254,9 +260,7 @@ def reports(task: Task, problem) -> Iterator[tuple]:
             atoms = np.random.RandomState(seed).standard_normal(problem.dictionary.shape)
         else:
             atoms = published_autoencoder(activation, problem, seed, max_epochs=task.max_epochs).components_
-        start = time.perf_counter()
-        *on_the_way, components = alternation(task.part, unit_rows(atoms), problem, task.max_rounds)
-        seconds = time.perf_counter() - start
+        *on_the_way, (components, seconds) = alternation(task.part, unit_rows(atoms), problem, task.max_rounds)
         yield from on_the_way
         if kind == "dl_fista":
             coder = FISTACoder(components, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train)

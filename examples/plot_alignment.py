@@ -3,8 +3,8 @@ Two networks that know the same
 ===============================
 
 Two networks represent the same concepts, each in a superposition of its own. Kernel alignment, representational
-similarity and linear regression say that they have little in common, and exactly as little as random overlaps of atoms
-predict. Once the codes of both are inferred, the same measures find next to nothing missing.
+similarity and linear regression say that they differ, and by about as much as random overlaps of atoms predict. Once
+the codes of both are inferred, the same measures find next to nothing missing.
 """
 
 # %%

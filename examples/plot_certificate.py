@@ -3,9 +3,9 @@ Momentum needs a restart
 ========================
 
 FISTA adds momentum to proximal gradient descent, and momentum overshoots. To certify all samples to 1e-5 without a
-restart takes about three times the iterations on a random dictionary, and over five times on a coherent one,
-whose atoms come in families of near-synonyms. Adaptive restart forgets the momentum of a sample whenever it points
-uphill; it is what :class:`~skcode.FISTACoder` does by default.
+restart takes about three times the iterations on a random dictionary, and over five times on a coherent one, whose
+atoms come in families of near-synonyms. Adaptive restart forgets the momentum of a sample whenever it points uphill; it
+is what :class:`~skcode.FISTACoder` does by default.
 
 Every curve below is a certificate and not a guess: the duality gap bounds how far a code is from the optimum, without
 the optimum being known.

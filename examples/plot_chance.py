@@ -54,7 +54,7 @@ company = {
 
 # %%
 # So a score says little without its floor. After one round from random atoms, DL-FISTA has a published MCC of 0.36 with
-# ten thousand concepts, and 0.34 after a thousand rounds.
+# ten thousand concepts, and 0.30 after a hundred (:doc:`/paper`).
 
 import matplotlib.pyplot as plt
 

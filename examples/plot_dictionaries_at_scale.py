@@ -114,9 +114,9 @@ for name, contestant in contestants.items():
     print(f"{name}: {watches[name].recovered[-1]:.3f} after {contestant.n_iter_} passes")
 
 # %%
-# Between 1.2 and 2 samples for each atom there is a gap: the samples say what the atoms are, and the search does not
-# find them all. Above it, hardly any is missing. Recovery is sigmoidal in time: DL-FISTA finds next to nothing for half
-# of its passes, and then nearly everything.
+# Between 1.2 and 2 samples for each atom there is a gap: counting does not forbid that the atoms be found, and the
+# search does not find them all. Above it, hardly any is missing. Recovery is sigmoidal in time: DL-FISTA finds next to
+# nothing for half of its passes, and then nearly everything.
 
 import matplotlib.pyplot as plt
 

@@ -5,7 +5,8 @@ Concepts in a real network
 A small network reads two digits side by side, so that its hidden activations mix two concepts: which digit is on the
 left, and which on the right. Single codes, of an autoencoder or on a learned dictionary, tell them far better than
 single neurons. When digits meet in pairs that were never seen, neurons lose a quarter of what they told above chance,
-codes of the autoencoder a twentieth, and codes on the learned dictionary half of that or less.
+codes of the autoencoder a twentieth, and codes on the learned dictionary half of that or less. (That is with as many
+features as neurons; of twice as many, the autoencoder's tell more, and lose more.)
 """
 
 # %%
@@ -90,7 +91,7 @@ for name, (_, inside, outside) in features.items():
 
 # %%
 # Each point is a concept, such as "a seven on the left". There are 20 of them. With 64 features in place of 32, each
-# concept is spread over more of them, and the autoencoder's best single ones tell more than those of the dictionary.
+# concept is spread over more of them: 0.95 becomes 0.94 for the autoencoder in new pairs, and 0.90 for the dictionary.
 
 import matplotlib.pyplot as plt
 

@@ -93,8 +93,8 @@ print("\n".join(f"{name:32}{value:10.3f}" for name, value in references.items())
 
 # %%
 # On the ReLU's decoder optimal codes are worse than its own: an objective is only as good as the dictionary in it. As a
-# start for DL-FISTA, that decoder is still better than random atoms; the JumpReLU's is about as good as those. Norms do
-# not matter here, since the published training keeps those of the atoms near 1.
+# start for DL-FISTA, that decoder is still better than random atoms; the JumpReLU's is worse. Norms do not matter here,
+# since the published training keeps those of the atoms near 1.
 
 import matplotlib.pyplot as plt
 

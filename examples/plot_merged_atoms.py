@@ -6,7 +6,8 @@ Of the few atoms that DL-FISTA leaves wrong, most are surplus: doubles of right 
 component 0, which is in half of all samples, with one of its partners. The L1 penalty likes a merge: it costs less than
 its two parts. But each takes the place of an atom, and two rare concepts must share one. To find surplus atoms one need
 not know the truth. Two or three of the *other learned atoms* explain nearly all of them, and hardly a third of a
-typical right one. :class:`~skcode.DictionaryLearner` gives the places of such atoms away, and ends without any.
+typical right one. :class:`~skcode.DictionaryLearner` gives the places of such atoms away. One surplus atom it keeps:
+component 0 with its sign reversed.
 """
 
 # %%
@@ -68,8 +69,8 @@ for seed in rng.integers(1000, size=n_problems):
 # The other learned atoms know it
 # -------------------------------
 # The learner takes atoms for redundant of which others explain more than 0.55 or so, depending on what chance explains.
-# A few right atoms are above that: they are those that a double or a merge resembles. Of atoms that explain each
-# other, the one that is used most stays.
+# A few right atoms are above that: they are those that a double or a merge resembles. Of atoms that explain each other,
+# the one that is used most stays.
 
 shares = {name: np.concatenate(of) for name, of in shares.items()}
 for name, of in shares.items():

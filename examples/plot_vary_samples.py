@@ -3,8 +3,8 @@ More samples
 ============
 
 How many samples does it take to learn a dictionary? Counting equations and unknowns says that nobody can do with much
-less than one for each atom. :class:`~skcode.DictionaryLearner` finds nine of ten atoms from less than three samples for
-each, the alternation of the paper from about five, and a TopK autoencoder from more than ten, and never quite all.
+less than one for each atom. :class:`~skcode.DictionaryLearner` finds nine of ten atoms from about three samples for
+each, the alternation of the paper from seven or eight, and a TopK autoencoder not from sixteen.
 """
 
 # %%

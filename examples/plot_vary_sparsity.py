@@ -61,6 +61,9 @@ for ax, score, title in zip(
     ("Agreement with the true codes (adjusted MCC)", "Accuracy of a classifier"),
     strict=True,
 ):
+    if score == "accuracy_ood":
+        ax.plot(active, fitted_anew, "--", color="black", linewidth=1.5, clip_on=False)
+        ax.text(39, 0.945, "fitted anew", ha="right", va="bottom")
     for name, found in reports.items():
         values = [report[score] for report in found]
         ax.plot(active, values, color=colours[name], linewidth=2.2, marker="o", markersize=6, clip_on=False)
@@ -70,7 +73,7 @@ for ax, score, title in zip(
     ax.set_title(title + ",\nnew combinations", loc="left", fontsize=11)
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylim(0, 1)
-axes[1].set_ylim(0.5, 1)
+axes[1].set_ylim(0.45, 1)
 axes[1].text(2.1, 0.505, "chance", color="0.45", va="bottom")
 for name, height in zip(reports, (0.4, 0.3, 0.2), strict=True):
     axes[0].text(2.2, height, name, color=colours[name], fontsize=11)

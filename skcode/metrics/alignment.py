@@ -179,7 +179,8 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
     Returns
     -------
     r2 : float
-        At most 1, over all latents together; below 0 where the map is worse than the mean of the scored half.
+        At most 1, over all latents together; below 0 where the map is worse than the mean of the scored half, NaN
+        where they are constant in it.
 
     References
     ----------
@@ -204,8 +205,9 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
     mean, target_mean = features[fitted].mean(axis=0), latents[fitted].mean(axis=0)
     weights = np.linalg.lstsq(features[fitted] - mean, latents[fitted] - target_mean)[0]
     missed = latents[scored] - target_mean - (features[scored] - mean) @ weights
-    total = np.linalg.norm(latents[scored] - latents[scored].mean(axis=0)) ** 2
-    return float(1 - np.linalg.norm(missed) ** 2 / total) if total > 0 else float("nan")
+    if not _centred(latents[scored]).any():
+        return float("nan")
+    return float(1 - (np.linalg.norm(missed) / np.linalg.norm(latents[scored] - latents[scored].mean(axis=0))) ** 2)
 
 
 @validate_params(
@@ -220,9 +222,10 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
 def expected_alignment(n_components: int, n_features, *, n_shared: int | None = None, kurtosis: float = 0.0) -> Bunch:
     """How alike two representations of the same concepts seem when each holds them in a superposition of its own.
 
-    ``X = Z A`` and ``Y = Z B`` with the same independent concepts ``Z`` and random unit-norm atoms in the rows of ``A``
-    and of ``B``: nothing is lost but the measures fall short of 1 [1]_, since atoms overlap, and in the two
-    representations they overlap differently. With n concepts, p of them shared, excess kurtosis k, and m features:
+    ``X = Z A`` and ``Y = Z B`` with the same independent concepts ``Z``, of equal variance, and random unit-norm atoms
+    in the rows of ``A`` and of ``B``: nothing is lost but the measures fall short of 1 [1]_, since atoms overlap, in
+    the two representations differently. With n concepts, p of them shared, excess kurtosis k, and m
+    features:
 
     - linear CKA is ``p/n * m / (m + n - 1)``
     - RSA is ``p/n * (2 + k/2) / (2 + k/2 + 2 (n - 1) / m)``
@@ -261,7 +264,12 @@ def expected_alignment(n_components: int, n_features, *, n_shared: int | None = 
     (0.168, 0.2, 0.168)
     """
     m = np.ravel(n_features)
-    if m.size not in (1, 2) or m.dtype.kind not in "iu" or m.min() < 1:
+    if (
+        m.size not in (1, 2)
+        or m.dtype.kind not in "iu"
+        or any(isinstance(each, bool) for each in np.ravel(np.array(n_features, dtype=object)))
+        or m.min() < 1
+    ):
         raise ValueError(f"n_features must be a positive integer or a pair of them, got {n_features!r}.")
     n = n_components
     shared = n if n_shared is None else n_shared
@@ -286,10 +294,15 @@ def _centred_pair(X, Y):
 
 
 def _centred(X):
-    """Return X less its mean, zero where all that is left is rounding."""
+    """Return X less its mean in units of its largest number, zero where all that is left is rounding."""
+    largest = np.abs(X).max(axis=0)
+    # Powers of two round nothing; without them the squares of what is very small or large would be lost.
+    unit = np.frexp(largest.max())[1]
+    X, largest = np.ldexp(X, -unit), np.ldexp(largest, -unit)
     centred = X - X.mean(axis=0)
-    centred[:, np.abs(centred).max(axis=0) <= 1e-14 * np.abs(X).max(axis=0)] = 0.0
-    return centred
+    spread = np.abs(centred).max(axis=0)
+    centred[:, spread <= len(X) * np.finfo(np.float64).eps * largest] = 0.0
+    return np.ldexp(centred, -np.frexp(spread.max())[1]) if centred.any() else centred
 
 
 def _squared_distances(X):

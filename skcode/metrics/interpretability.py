@@ -65,7 +65,8 @@ def interpretability_score(
     -------
     result : Bunch
         ``score``, the mean over units, 0.5 by chance and 1 at best; ``per_unit`` of shape (n_units,), NaN for units
-        that have no two ends: fewer than ``n_examples + 1`` samples activate them more than the least does.
+        that have no two ends: the weakest of the samples at the upper one is no stronger than the strongest at the
+        lower one.
 
     References
     ----------

@@ -110,6 +110,12 @@ def shift_report(
         )
     y_id = check_array(y_id, ensure_2d=False, dtype=None, input_name="y_id")
     y_ood = check_array(y_ood, ensure_2d=False, dtype=None, input_name="y_ood")
+    if codes_id is not None and codes_ood is not None:
+        codes_id, codes_ood = check_codes(codes_id, "codes_id"), check_codes(codes_ood, "codes_ood")
+        if codes_id.shape[1] != codes_ood.shape[1]:
+            raise ValueError(
+                f"codes_id and codes_ood must have the same columns, got {codes_id.shape[1]} and {codes_ood.shape[1]}."
+            )
     pred_id, pred_ood = _codes_of(estimator, X_id), _codes_of(estimator, X_ood)
     check_consistent_length(pred_id, y_id)
     check_consistent_length(pred_ood, y_ood)
@@ -132,18 +138,12 @@ def shift_report(
             report[f"mcc_{side}"] = mcc_score(true, pred)
             report[f"adjusted_mcc_{side}"] = mcc_score(true, pred, adjusted=True)
     if codes_id is not None and codes_ood is not None:
-        report |= _readout_scores(
-            pred_id, check_codes(codes_id, "codes_id"), pred_ood, check_codes(codes_ood, "codes_ood")
-        )
+        report |= _readout_scores(pred_id, codes_id, pred_ood, codes_ood)
     return report
 
 
 def _readout_scores(pred_id, true_id, pred_ood, true_ood):
     """Return the scores out of distribution of a linear readout that was fitted in distribution."""
-    if true_id.shape[1] != true_ood.shape[1]:
-        raise ValueError(
-            f"codes_id and codes_ood must have the same columns, got {true_id.shape[1]} and {true_ood.shape[1]}."
-        )
     pred_id, true_id, pred_ood, true_ood = (
         (codes.toarray() if sp.issparse(codes) else codes).astype(np.float64)
         for codes in (pred_id, true_id, pred_ood, true_ood)

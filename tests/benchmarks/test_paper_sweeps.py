@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from skcode import DictionaryLearner
+
 TINY = ["--n-components", "20", "--n-active", "3", "--n-samples", "120", "--max-epochs", "2", "--max-rounds", "2",
         "--n-jobs", "1"]  # fmt: skip
 
@@ -62,15 +64,48 @@ def test_a_point_run_anew_counts_once(job, tmp_path):
     row = {"experiment": "vary_latents", "method": "dl_fista", "setting": None}
     store.add(task, [row | {"mcc_ood": 0.1}], 1.0)
     store.add(task._replace(max_rounds=1000), [row | {"mcc_ood": 0.9}], 1.0)
+    store.add(task._replace(max_epochs=3), [row | {"mcc_ood": 0.2}], 1.0)  # shorter, and later
     for rows in (store.rows, job.Store(tmp_path / "some.jsonl").rows):
         assert [found["mcc_ood"] for found in rows] == [0.9]
+
+
+def test_a_line_cut_off_is_run_again(job, tmp_path, capsys):
+    path = tmp_path / "some.jsonl"
+    task = job.Task("latents", "oracle", 50, 10, 5000, None, 0, 500, 2)
+    job.Store(path).add(task, [], 1.0)
+    job.Store(path).add(task._replace(seed=1), [], 1.0)
+    path.write_text(path.read_text()[:-20])
+    assert job.Store(path).finished == {task}
+    assert "its last line was cut off" in capsys.readouterr().err
+    assert job.Store(path).finished == {task}
+
+
+def test_many_atoms_are_matched_in_new_combinations_only(job, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    import _contestants
+    import _decompositions
+
+    for module in (_contestants, _decompositions):
+        monkeypatch.setattr(module, "MANY", 10)
+    job.main([*TINY, "--parts", "oracle", "sae_topk", "dl_fista", "--output", str(tmp_path)])
+    rows = {
+        (row["experiment"], row["method"], row.get("setting")): row
+        for row in job.Store(tmp_path / "paper_sweeps.jsonl").rows
+    }
+    assert not any(name == "mcc_id" or name.endswith("precision_id") for row in rows.values() for name in row)
+    assert "adjusted_mcc_ood" in rows["vary_latents", "sae_topk", None]
+    assert rows["support", "sae_topk", None]["f1_ood"] >= 0
+    penalties = {setting for experiment, _, setting in rows if experiment == "lambda_sensitivity"}
+    assert penalties == set(_decompositions.FEWER["alphas"])
+    assert ("dictionary_quality", "unit_norms+topk", None) in rows
+    assert ("dictionary_quality", "true_norms+topk", None) not in rows
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--sweep", "seeds"], "invalid choice: 'seeds'"),
-        (["--n-active", "50"], "--n-active 50: must be below the 50 concepts"),
+        (["--n-active", "50"], "--n-active 50: must be at most half of the 50 concepts"),
         (["--tables-only"], "nothing has been finished there yet"),
     ],
 )
@@ -126,9 +161,11 @@ def test_alternation_reports_where_a_round_starts(decompositions, shift):
         codes_ood=shift.codes_ood, dictionary=shift.dictionary,
     )  # fmt: skip
     start = np.random.default_rng(0).standard_normal(shift.dictionary.shape)
-    *reports, components = decompositions.alternation("dl_fista", start, problem, 5)
+    *reports, (components, seconds) = decompositions.alternation("dl_fista", start, problem, 7)
     assert [setting for _, _, setting, _ in reports] == [1, 2, 5]
+    assert seconds > 0
     *again, _ = decompositions.alternation("dl_fista", start, problem, 1)
     assert again[0][3] == reports[0][3]  # the start itself, whatever comes after
     assert reports[0][3] != reports[1][3]
-    np.testing.assert_allclose(np.linalg.norm(components, axis=1), 1, atol=1e-5)
+    learner = DictionaryLearner(method="alternating", alpha=0.1, dictionary_init=start, max_epochs=7)
+    np.testing.assert_allclose(components, learner.fit(shift.X_val).components_, atol=1e-6)  # all seven rounds

@@ -15,14 +15,22 @@ def test_a_direction_is_interpretable_and_chance_is_one_half(rng):
 
 
 def test_trials_are_what_they_are_said_to_be():
-    # Two ends of two samples, one example each; similarity is a table.
-    table = np.array([[9, 5, 1, 3], [6, 9, 4, 0], [1, 7, 9, 2], [3, 0, 2, 9.0]])
+    # Two ends of two samples, one example each; similarity is a table. Ranked upwards: 3, 2 | 1, 0.
+    table = np.array([[9, 5, 1, 3], [6, 9, 1, 0], [1, 2, 9, 4], [3, 0, 3, 9.0]])
     codes = np.array([[4.0], [3.0], [1.0], [0.0]])
-    result = interpretability_score(codes, np.arange(4), similarity=lambda a, b: table[np.ix_(a, b)], n_examples=1)
-    # Ranked upwards: 3, 2 | 1, 0. Query pairs (1, 3) with examples 0 and 2, then (0, 2) with 1 and 3.
-    first = (table[1, 0] - table[1, 2]) - (table[3, 0] - table[3, 2])
-    second = (table[0, 1] - table[0, 3]) - (table[2, 1] - table[2, 3])
-    assert result.score == np.mean([first > 0, second > 0])
+
+    def score(table):
+        return interpretability_score(
+            codes, np.arange(4), similarity=lambda a, b: table[np.ix_(a, b)], n_examples=1
+        ).score
+
+    # Query pairs (1, 3) with examples 0 and 2, then (0, 2) with 1 and 3.
+    assert (table[1, 0] - table[1, 2]) - (table[3, 0] - table[3, 2]) > 0
+    assert (table[0, 1] - table[0, 3]) - (table[2, 1] - table[2, 3]) > 0
+    assert score(table) == 1
+    assert score(-table) == 0
+    table[0, 1] = -9  # now the second is failed
+    assert score(table) == 0.5
 
 
 def test_any_features_with_a_similarity_of_ones_own(rng):
