@@ -73,11 +73,11 @@ print(f"alpha = {learner.alpha_:.3g}, {learner.unused_atoms_.sum()} of {n_compon
 # What to change if they do not please you:
 #
 # * ``n_components``. We know that there are 20 concepts (ten digits on two sides), so we take no more atoms than
-#   features. The default is twice the number of features; for a language model take several times as many. With too few,
-#   atoms stand for several concepts; with too many, a concept is split between atoms.
+#   features. The default is twice the number of features; for a language model take several times as many. With too
+#   few, atoms stand for several concepts; with too many, a concept is split between atoms.
 # * ``alpha``. Ours was chosen by the scale of the data and is printed above. Twice as much gives fewer concepts for
-#   each sample, and explains less; :func:`~skcode.model_selection.l0_path` shows the whole exchange. If you would rather
-#   say how many, keep the dictionary and let :class:`~skcode.FISTACoder` find the penalty:
+#   each sample, and explains less; :func:`~skcode.model_selection.l0_path` shows the whole exchange. If you would
+#   rather say how many, keep the dictionary and let :class:`~skcode.FISTACoder` find the penalty:
 
 from skcode import FISTACoder
 
