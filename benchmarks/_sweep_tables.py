@@ -195,13 +195,14 @@ def draw(rows: list[dict], directory: Path) -> list[Path]:
         found = [_cells(table, rows).get(usual, {}) for table in panels]
         if not found[0]:
             continue
-        figure, plots = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
+        figure, plots = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True)
+        figure.subplots_adjust(left=0.08, right=0.98, top=0.93, bottom=0.27, wspace=0.06)
         for plot, table, cells in zip(plots, panels, found, strict=True):
             _panel(plot, table, cells)
         plots[0].set_ylabel("agreement with the true codes,\nnew combinations")
         handles = [plt.Line2D([], [], color=COLOURS[m], lw=2, marker="o", ms=5, label=LABELS[m]) for m in LABELS]
         handles.append(plt.Line2D([], [], ls="", marker="_", ms=12, mew=1.5, color="0.3", label="published"))
-        figure.legend(handles=handles, frameon=False, fontsize=9, ncols=5, loc="outside lower center")
+        figure.legend(handles=handles, frameon=False, fontsize=9, ncols=5, loc="lower center")
         written.append(directory / f"paper_sweeps_{name}.png")
         figure.savefig(written[-1], dpi=150)
         plt.close(figure)
