@@ -8,7 +8,7 @@ from pathlib import Path
 
 import skcode
 
-sys.path.insert(0, str(Path(__file__).parent))  # of gallery_order
+sys.path.insert(0, str(Path(__file__).parent))  # of gallery_order and mathml
 
 project = "skcode"
 author = "The skcode developers"
@@ -16,10 +16,10 @@ copyright = f"2026, {author}"
 version = release = skcode.__version__
 
 extensions = [
+    "mathml",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_design",
     "sphinxcontrib.bibtex",
     "sphinx_gallery.gen_gallery",
@@ -50,6 +50,9 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skcode {version}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["skcode.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {page: [] for page in ("install", "paper", "benchmarks", "references", "whats_new", "contributing")}
@@ -58,7 +61,8 @@ html_theme_options = {
     "show_prev_next": False,
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    # Not on the pages of the gallery, whose code needs the room.
+    "secondary_sidebar_items": {pages: ["page-toc"] for pages in ("*", "guide/*", "generated/*")},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
