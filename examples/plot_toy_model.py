@@ -60,8 +60,9 @@ for sparsity, W in zip(sparsities, weights, strict=True):
     print(f"sparsity {sparsity:.2f}: dimensionality of each feature {feature_dimensionality(W).round(2)}")
 
 # %%
-# Twenty features in five dimensions, as in "Sparsity and superposition in simple autoencoders" (arXiv:2606.18538): how
-# many are represented, counting those whose direction has at least half of the norm of the longest.
+# Twenty features in five dimensions, as in "Effects of sparsity and superposition on loss in simple autoencoders"
+# (arXiv:2606.18538): how many are represented, counting those whose direction has at least half of the norm of the
+# longest.
 
 many = [0.0, 0.3, 0.6, 0.8, 0.9, 0.96]
 represented = []

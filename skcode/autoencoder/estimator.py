@@ -226,7 +226,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     .. [5] Rajamanoharan et al., "Jumping Ahead: Improving Reconstruction Fidelity with JumpReLU Sparse Autoencoders",
        arXiv:2407.14435, 2024.
     .. [6] Rajamanoharan et al., "Improving Dictionary Learning with Gated Sparse Autoencoders", arXiv:2404.16014, 2024.
-    .. [7] "Data Whitening Improves Sparse Autoencoder Learning", arXiv:2511.13981, 2025.
+    .. [7] Saraswatula and Klindt, "Data Whitening Improves Sparse Autoencoder Learning", arXiv:2511.13981, 2025.
     .. [8] Bricken et al., "Towards Monosemanticity", Transformer Circuits Thread, 2023.
 
     Examples

@@ -253,8 +253,8 @@ def expected_alignment(n_components: int, n_features, *, n_shared: int | None = 
 
     References
     ----------
-    .. [1] "Similarity of representations in superposition", arXiv:2604.00208, 2026. Its effect, in formulas for random
-       atoms, of our own derivation.
+    .. [1] Liu et al., "Measuring the Representational Alignment of Neural Systems in Superposition", arXiv:2604.00208,
+       2026. Its effect, in formulas for random atoms, of our own derivation.
 
     Examples
     --------

@@ -89,7 +89,8 @@ def shift_report(
     References
     ----------
     .. [1] Barin Pacela et al., "Stop Probing, Start Coding", arXiv:2603.28744, 2026.
-    .. [2] PhyIP, the non-invasive probing of arXiv:2602.12218, 2026.
+    .. [2] Internò et al., "The Observer Effect in World Models: Invasive Adaptation Corrupts Latent Physics",
+       arXiv:2602.12218, 2026: the non-invasive probing PhyIP.
 
     Examples
     --------

@@ -69,7 +69,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     References
     ----------
-    .. [1] "Data whitening improves sparse autoencoder learning", arXiv:2511.13981, 2025.
+    .. [1] Saraswatula and Klindt, "Data Whitening Improves Sparse Autoencoder Learning", arXiv:2511.13981, 2025.
 
     Examples
     --------
