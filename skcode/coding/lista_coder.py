@@ -10,7 +10,7 @@ from ._amortised import TrainedCoder
 
 
 class LISTACoder(TrainedCoder):
-    """Learned ISTA: unrolled iterations on a dictionary, whose matrices and thresholds are trained [1]_.
+    """Learned ISTA: unrolled iterations on a dictionary, whose matrices and thresholds are trained.
 
     A sample, its offset removed, goes through ``n_layers`` layers, from ``z = 0``::
 

@@ -9,7 +9,7 @@ from ._amortised import TrainedCoder
 
 
 class MLPCoder(TrainedCoder):
-    """Codes from a perceptron with one hidden layer of ReLU units, or with none, and ReLU outputs [1]_.
+    """Codes from a perceptron with one hidden layer of ReLU units, or with none, and ReLU outputs.
 
     With ``n_hidden=None`` it is the encoder of a ReLU autoencoder, one linear map and an activation. It is trained by
     Adam, by default starting from the positive correlations of samples with atoms, ``relu(x d / ||d||^2)``. What is
