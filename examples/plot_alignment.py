@@ -18,7 +18,7 @@ import numpy as np
 from skcode import FISTACoder
 from skcode.metrics import expected_alignment, linear_cka, linear_regression_score, rsa_score
 
-n, n_samples, density = 100, 2000, 0.05
+n, n_samples, density = 100, 10_000, 0.05
 measures = {"linear_cka": linear_cka, "rsa": rsa_score, "linear_regression": linear_regression_score}
 
 
@@ -41,8 +41,8 @@ kurtosis = np.mean(centred**4) / np.mean(centred**2) ** 2 - 3
 # %%
 # As activations, and as codes
 # ----------------------------
-# Five pairs of networks at each width. From 40 dimensions on, inference on the atoms reads the codes off nearly
-# exactly.
+# Five pairs of networks at each width. The prediction is for samples without end: of few, all three measures come out
+# too large. From 40 dimensions on, inference on the atoms reads the codes off nearly exactly; a thousand will do.
 
 widths = [10, 20, 30, 40, 60, 80, 100]
 measured = {kind: {name: [] for name in measures} for kind in ("activations", "codes")}
@@ -52,7 +52,7 @@ for m in widths:
         rng = np.random.default_rng(seed)
         codes = concepts(rng)
         pair = [network(codes, m, rng) for _ in range(2)]
-        inferred = [FISTACoder(atoms, alpha=0.02, tol=1e-3).fit(X).transform(X) for X, atoms in pair]
+        inferred = [FISTACoder(atoms, alpha=0.02, tol=1e-3).fit(X).transform(X[:1000]) for X, atoms in pair]
         for name, measure in measures.items():
             found["activations"][name].append(measure(pair[0][0], pair[1][0]))
             found["codes"][name].append(measure(*inferred))
@@ -62,6 +62,7 @@ for m in widths:
 predicted = [expected_alignment(n, m, kurtosis=kurtosis) for m in widths]
 for name in measures:
     print(f"{name:18} measured  " + " ".join(f"{mean:.3f}" for mean, _ in measured["activations"][name]))
+    print(f"{'':18} spread    " + " ".join(f"{spread:.3f}" for _, spread in measured["activations"][name]))
     print(f"{'':18} predicted " + " ".join(f"{each[name]:.3f}" for each in predicted))
     print(f"{'':18} of codes  " + " ".join(f"{mean:.3f}" for mean, _ in measured["codes"][name]))
 

@@ -63,13 +63,13 @@ for n in epochs:
 # %%
 # All numbers, plain and adjusted for chance. With 2500 samples and 50 concepts chance contributes little.
 
-print(f"{'':32}{'in distribution':>20}{'out of distribution':>24}")
-print(f"{'':32}{'MCC':>10}{'adjusted':>10}{'MCC':>14}{'adjusted':>10}")
+print(f"{'':36}{'in distribution':>20}{'out of distribution':>24}")
+print(f"{'':36}{'MCC':>10}{'adjusted':>10}{'MCC':>14}{'adjusted':>10}")
 rows = ["linear probe", ("autoencoder", 500), ("FISTA on its dictionary", 500), "oracle"]
 for name in rows:
     title = name if isinstance(name, str) else f"{name[0]}, {name[1]} epochs"
     inside, outside = ((scores[name, side], adjusted[name, side]) for side in sides)
-    print(f"{title:<32}{inside[0]:10.3f}{inside[1]:10.3f}{outside[0]:14.3f}{outside[1]:10.3f}")
+    print(f"{title:<36}{inside[0]:10.3f}{inside[1]:10.3f}{outside[0]:14.3f}{outside[1]:10.3f}")
 
 # %%
 # The band between the autoencoder and FISTA is what the encoder loses; the band between FISTA and the oracle is what

@@ -89,7 +89,7 @@ references = {name: score(each.fit(data.X_train).transform(data.X_ood)) for name
 print(f"{'':32}" + "".join(f"{name:>10}" for name in scores))
 for row in scores["ReLU"]:
     print(f"{row:32}" + "".join(f"{of[row]:10.3f}" for of in scores.values()))
-print("\n".join(f"{name:32}{value:10.3f}" for name, value in references.items()))
+print("\n".join(["", *(f"{name:32}{value:10.3f}" for name, value in references.items())]))
 
 # %%
 # On the ReLU's decoder optimal codes are worse than its own: an objective is only as good as the dictionary in it. As a

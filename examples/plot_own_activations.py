@@ -106,7 +106,8 @@ for concept, rows in zip(strongest, top, strict=True):
 import pickle
 
 np.save(path.with_name("dictionary.npy"), learner.components_)
-path.with_name("learner.pkl").write_bytes(pickle.dumps(learner))
+with path.with_name("learner.pkl").open("wb") as file:
+    pickle.dump(learner, file)
 
 # %%
 # Two codes stand out, and the samples that have most of them say why: they share the left digit or the right one, and
