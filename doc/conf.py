@@ -32,6 +32,7 @@ add_module_names = False
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections give types, with shapes
 bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 # The class template lists the methods that are skcode's own.
 numpydoc_show_class_members = False
