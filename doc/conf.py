@@ -28,6 +28,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 default_role = "py:obj"  # the docstrings name objects in single backticks
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections give types, with shapes
