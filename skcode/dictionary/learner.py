@@ -240,6 +240,8 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         -----
         ConvergenceWarning
             If ``alpha`` is so large that no sample uses any atom, or learning was interrupted.
+        UserWarning
+            If there are fewer samples than atoms.
         """
         X = self._check_training_samples(X)
         self._forget_stream()
@@ -248,6 +250,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         self._set_offset(X)
         self.alpha_ = self._alpha_for(X)
         components = self._initial_dictionary(X)
+        self._warn_of_few(len(X), len(components))
         learn = {"online": self._learn_online, "alternating": self._alternate, "softplus": self._descend}[self.method]
         n_passes, passes = learn(X, components, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
@@ -277,6 +280,14 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
             )
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
+
+    def _warn_of_few(self, n_samples, n_components):
+        if n_samples < n_components:
+            warnings.warn(
+                f"n_components={n_components} atoms cannot be told apart by n_samples={n_samples} samples, which are "
+                "fewer: several samples for each atom are needed. X has a row for each sample.",
+                stacklevel=level_of_caller(),
+            )
 
     def _learn_online(self, X, components, rng):
         n_samples = len(X)

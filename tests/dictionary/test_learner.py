@@ -170,6 +170,15 @@ def test_too_few_atoms_are_the_most_used_concepts():
     assert match.frac_recovered >= 0.9
 
 
+def test_fewer_samples_than_atoms_are_warned_of(superposed):
+    X = superposed.X_train
+    learner = DictionaryLearner(20, max_epochs=1, random_state=0)
+    with pytest.warns(UserWarning, match="n_components=20 atoms cannot be told apart by n_samples=19 samples"):
+        learner.fit(X[:19])
+    learner.fit(X[:20])  # none, where warnings are errors
+
+
+@pytest.mark.filterwarnings("ignore:n_components=")
 @pytest.mark.parametrize("n_samples", [1, 5])
 @pytest.mark.parametrize(("n_components", "n_features"), [(1, 1), (1, 4), (4, 1), (30, 4)])
 def test_tiny_data_end_and_give_finite_atoms(n_samples, n_components, n_features):

@@ -137,6 +137,7 @@ def test_learns_and_stops_when_the_rate_is_at_its_floor(shift):
     np.testing.assert_allclose(np.linalg.norm(learner.components_, axis=1), ~learner.unused_atoms_)
 
 
+@pytest.mark.filterwarnings("ignore:n_components=")
 def test_atoms_that_no_sample_uses_are_zero_and_marked(shift):
     learner = DictionaryLearner(60, method="softplus", max_epochs=10, random_state=0).fit(shift.X_train[:3])
     assert 0 < learner.unused_atoms_.sum() < 60
