@@ -97,25 +97,16 @@ def fitted(fit: str, methods: tuple[str, ...], problem: Problem, seed: int):
             OracleCoder(problem.dictionary, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train),
             took(),
         )
-    elif fit == "learner":
-        learner = DictionaryLearner(problem.n_components, alpha=problem.alpha, random_state=seed)
-        yield fit, learner.fit(problem.X_train), took()
     elif fit == "softplus_adam":
         yield fit, PublishedSoftplus(problem, seed), took()
-    elif fit == "softplus_adam_train":
-        learner = DictionaryLearner(
-            problem.n_components, alpha=problem.alpha, method="softplus", max_epochs=MOST_PASSES_OF_SOFTPLUS,
-            random_state=seed,
-        )  # fmt: skip
-        yield fit, learner.fit(problem.X_train), took()
-    elif fit in ("dl_fista", "dl_fista_train"):
-        real = problem.dictionary is None
-        learner = DictionaryLearner(
-            problem.n_components, alpha=problem.alpha, method="alternating",
-            max_epochs=MOST_PASSES_ON_REAL_DATA if real else 1000, random_state=seed,
-        )  # fmt: skip
-        # Published: learned on the very samples that the in-distribution metrics use. The honest row is beside it.
-        yield fit, learner.fit(problem.X_id if fit == "dl_fista" else problem.X_train), took()
+    elif fit == "dl_fista":  # published: learned on the very samples that the in-distribution metrics use
+        yield fit, _learner("dl_fista_train", problem, seed).fit(problem.X_id), took()
+    elif fit in ("learner", "dl_fista_train", "softplus_adam_train"):
+        learner = _learner(fit, problem, seed).fit(problem.X_train)
+        seconds = took()
+        if problem.unlabelled:
+            learner = equally_sparse(problem, problem.n_active, learner.components_)
+        yield fit, learner, seconds
     elif fit == "sae_default":
         sae = SparseAutoencoder(problem.n_components, n_active=problem.n_active, random_state=seed)
         yield fit, sae.fit(problem.X_train), took()
@@ -128,7 +119,22 @@ def fitted(fit: str, methods: tuple[str, ...], problem: Problem, seed: int):
         if f"fista+{activation}" in methods:
             # Published: non-negative on every decoder, also on that of MP, whose own codes are signed.
             positive = problem.dictionary is not None or activation != "matching_pursuit"
-            yield f"fista+{activation}", published_fista(problem, sae, positive=positive), seconds
+            if problem.unlabelled:
+                l0 = np.count_nonzero(sae.transform(problem.X_train)) / len(problem.X_train)
+                coder = equally_sparse(problem, l0, sae.components_, offset=sae.decoder_bias_, positive=positive)
+            else:
+                coder = published_fista(problem, sae, positive=positive)
+            yield f"fista+{activation}", coder, seconds
+
+
+def _learner(fit, problem, seed):
+    most_passes = MOST_PASSES_ON_REAL_DATA if problem.dictionary is None else 1000
+    settings = {
+        "learner": {},
+        "dl_fista_train": {"method": "alternating", "max_epochs": most_passes},
+        "softplus_adam_train": {"method": "softplus", "max_epochs": MOST_PASSES_OF_SOFTPLUS},
+    }
+    return DictionaryLearner(problem.n_components, alpha=problem.alpha, random_state=seed, **settings[fit])
 
 
 def published_autoencoder(activation: str, problem: Problem, seed: int, **changes) -> SparseAutoencoder:
@@ -141,6 +147,18 @@ def published_fista(problem: Problem, sae: SparseAutoencoder, components=None, *
     """Return the paper's 100 steps of FISTA on the decoder of an autoencoder, or on changed components of it."""
     settings = {"alpha": problem.alpha, "offset": sae.decoder_bias_} | _published.FISTA_SETTINGS | changes
     return FISTACoder(sae.components_ if components is None else components, **settings).fit(problem.X_train)
+
+
+def equally_sparse(problem: Problem, l0: float, components, **settings) -> FISTACoder:
+    """Return a coder whose error can be compared with that of an encoder of that L0: as sparse, and not shrunk.
+
+    Where no penalty gives that L0, it is that of ``problem.alpha``.
+    """
+    coder = FISTACoder(components, debias=True, target_l0=l0, **settings)
+    try:
+        return coder.fit(problem.X_train)
+    except ValueError:
+        return coder.set_params(target_l0=None, alpha=problem.alpha).fit(problem.X_train)
 
 
 class PublishedSoftplus(BaseEstimator):
@@ -205,7 +223,7 @@ def measure(encoder, problem: Problem) -> dict:
             problem.X_id, reconstruction, mean=problem.X_train.mean(axis=0, dtype=np.float64)
         )
         for side, X in (("id", problem.X_id), ("ood", problem.X_ood)):
-            if X is not None:
+            if X is not None and not getattr(encoder, "debias", False):  # which does not minimise the objective
                 row[f"amortisation_gap_{side}"] = amortisation_gap(encoder, X, alpha=problem.alpha).mean_gap
     return row
 

@@ -37,6 +37,12 @@ class Problem:
     codes_id: np.ndarray | None = None
     codes_ood: np.ndarray | None = None
     dictionary: np.ndarray | None = None
+    n_rows: int | None = None  # of the file that samples were drawn from
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether nothing is known but samples."""
+        return self.codes_ood is None and self.y_ood is None
 
 
 def synthetic(
@@ -102,7 +108,8 @@ def from_file(path: str, seed: int, n_components: int | None, n_active: int, n_s
     X = X[rng.permutation(len(X))]
     X_train, X_id = _centred(X[: len(X) // 2], X[len(X) // 2 :])
     width = _width(n_components, n_active, X.shape[1])
-    return Problem(Path(path).name, width, n_active, _auto_alpha(X_train, path), X_train, X_id)
+    alpha = _auto_alpha(X_train, path)
+    return Problem(Path(path).name, width, n_active, alpha, X_train, X_id, n_rows=len(activations))
 
 
 @functools.cache
@@ -113,6 +120,8 @@ def open_activations(path: str) -> np.ndarray:
     except FileNotFoundError:
         fail(f"--data {path}: no such file, nor one of the data sets that --help names")
     except (OSError, ValueError, EOFError) as error:
+        if "pickle" in str(error):  # what numpy says of any other file: that it could be loaded unsafely
+            fail(f"--data {path}: not a .npy file of numbers, as numpy.save writes it")
         fail(f"--data {path}: not a readable .npy array ({error})".replace("\n", " "))
     if not isinstance(activations, np.ndarray):
         fail(f"--data {path}: wanted one .npy array, got an archive of several")

@@ -48,7 +48,10 @@ def test_bad_files_are_described(job, tmp_path, capsys, array, message):
         (["--n-samples", "3"], "must be at least 40, got 3"),
         (["--n-samples", "many"], "invalid integer value: 'many'"),
         (["--n-jobs", "0"], "--n-jobs: 0 jobs"),
-        (["--data", "synthetic", "--n-components", "10"], "n_active=10 must be at most 5 with n_components=10"),
+        (
+            ["--data", "synthetic", "--n-components", "10", "--n-active", "10"],
+            "n_active=10 must be at most 5 with n_components=10",
+        ),
         (["--data", "digits", "--n-active", "65"], "--n-active 65: must be at most the 64 components"),
         (["--data", "digits", "--methods", "oracle"], "none of them applies to --data digits"),
     ],
@@ -61,6 +64,39 @@ def test_bad_arguments_are_named(job, monkeypatch, tmp_path, capsys, arguments, 
     assert stop.value.code == 2
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_what_is_no_npy_file_is_not_said_to_be_loadable_unsafely(job, tmp_path, capsys):
+    path = tmp_path / "activations.csv"
+    path.write_text("1,2\n3,4\n")
+    with pytest.raises(SystemExit):
+        job.main(["--data", str(path), "--output", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert "not a .npy file of numbers" in error
+    assert "allow_pickle" not in error
+
+
+@pytest.mark.filterwarnings("default")  # what old versions of matplotlib call is not ours to mend
+def test_a_file_is_judged_at_one_sparsity(job, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    codes = rng.random((400, 12)) * (rng.random((400, 12)) < 0.2)
+    path = save(tmp_path / "mine.npy", codes @ rng.standard_normal((12, 10)))
+    methods = ["linear_probe", "sae_topk", "fista+topk", "sae_matching_pursuit", "fista+matching_pursuit", "learner"]
+    arguments = ["--n-components", "12", "--n-samples", "300", "--n-active", "3", "--n-jobs", "1"]
+    job.main([*arguments, "--data", path, "--methods", *methods, "--output", str(tmp_path)])
+    shown = capsys.readouterr()
+    assert "mine.npy: left out, for the paper's protocol only: linear_probe\n" in shown.err
+    assert "mine.npy, 300 of its 400 rows: 150 samples to learn from" in shown.out
+    assert "DL-FISTA makes" not in shown.out
+    rows = {row["method"]: row for row in json.loads((tmp_path / "amortisation_gap.json").read_text())["rows"]}
+    assert list(rows) == methods[1:]
+    for sae in ("topk", "matching_pursuit"):
+        l0 = rows[f"sae_{sae}"]["mean_l0"]
+        assert rows[f"fista+{sae}"]["mean_l0"] == pytest.approx(l0, rel=0.15)  # chosen on the other samples
+        assert "amortisation_gap_id" in rows[f"sae_{sae}"]
+        assert "amortisation_gap_id" not in rows[f"fista+{sae}"]
+    assert rows["learner"]["unexplained_variance"] < rows["fista+topk"]["unexplained_variance"]
 
 
 def test_published_values_are_read_for_the_published_point_only(job):
