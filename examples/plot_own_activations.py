@@ -3,22 +3,30 @@ From your activations to their concepts
 =======================================
 
 All that skcode needs is an array of activations with a row for each sample. This page goes from a ``.npy`` file to the
-concepts of one sample: learn a dictionary, check it on samples held out, code a sample, and look at the samples that
-show its strongest concepts most. Nobody tells the learner what the concepts are, or how many a sample has. For a file
-of your own, change one line, the path; all numbers below then speak of it.
+concepts of one sample: find out how many atoms the data bears, learn them, code a sample, and look at the samples that
+show its strongest concepts most. Nobody tells the learner what the concepts are, or how many a sample has; here it
+finds nearly all. For a file of your own, change the path, and leave out what is about digits: the cell that makes the
+file, and the last section.
 """
 
 # %%
-# A file of activations
-# ---------------------
-# Yours may hold the residual stream of a language model at one layer, a token in each row. Ours holds the 32 hidden
-# activations of a small network that reads two handwritten digits side by side. It is made in this cell, which you can
-# leave out.
+# The line to change
+# ------------------
+# Put the path of your file here.
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
+
+path = Path(tempfile.mkdtemp()) / "activations.npy"  # yours: Path("my_activations.npy")
+
+# %%
+# A file of activations
+# ---------------------
+# Yours may hold the residual stream of a language model at one layer, a token in each row. Ours holds the 32 hidden
+# activations of a small network that reads two handwritten digits side by side. This cell makes it; leave it out.
+
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
@@ -32,58 +40,73 @@ targets = np.hstack([np.eye(10)[labels[left]], np.eye(10)[labels[right]]])
 for _ in range(50):
     network.partial_fit(pixels, targets, classes=np.arange(20))
 hidden = np.maximum(pixels @ network.coefs_[0] + network.intercepts_[0], 0)
-
-path = Path(tempfile.mkdtemp()) / "activations.npy"
 np.save(path, hidden.astype(np.float32))
 
 # %%
-# The line to change
-# ------------------
-# Put the path of your file here. With ``mmap_mode="r"`` rows are read from disk when they are asked for.
+# With ``mmap_mode="r"`` rows are read from disk when they are asked for. The last tenth is held out: our rows are in no
+# order; of yours, hold out whole documents.
 
 activations = np.load(path, mmap_mode="r")
+n_train = len(activations) * 9 // 10
+train, held_out = activations[:n_train], activations[n_train:]
 print(f"{activations.shape[0]} samples, {activations.shape[1]} features, {activations.dtype}")
 
 # %%
-# Learn a dictionary
-# ------------------
-# The last tenth of the samples is held out. ``offset="mean"`` takes away what all activations have in common, before an
-# atom is spent on it.
+# How many atoms?
+# ---------------
+# Learn from several starts. Atoms that are in the data come back; those that are not, mostly do not: with too few, each
+# stands for several concepts, with too many concepts are cut up, and there are many ways to do either. What is left
+# unexplained says nothing about that, it only falls.
+
+from itertools import combinations
 
 from skcode import DictionaryLearner
+from skcode.metrics import match_dictionaries
 
-n_train = len(activations) * 9 // 10
-n_components = activations.shape[1]
-learner = DictionaryLearner(n_components, offset="mean", random_state=0).fit(activations[:n_train])
+
+def learned(n_components, seed):
+    """Return a learner that was fitted from one start."""
+    return DictionaryLearner(n_components, offset="mean", random_state=seed).fit(train)
+
+
+agreement = {}
+for n_components in (16, 20, 24, 32):
+    learners = [learned(n_components, seed) for seed in range(3)]
+    used = [learner.components_[~learner.unused_atoms_] for learner in learners]
+    shares = [match_dictionaries(*pair, n_draws=0).frac_recovered for pair in combinations(used, 2)]
+    agreement[n_components] = np.mean(shares)
+    missed = -learners[0].score(held_out)
+    print(f"{n_components} atoms: {np.mean(shares):4.0%} come back, {missed:5.1%} of the variance unexplained")
 
 # %%
-# Two numbers say whether to go on: the share of the variance of held-out samples that the codes leave unexplained, and
-# how many concepts a sample has on average, its L0. Neither says that the concepts mean anything: compare with an
-# autoencoder at the same L0, and look at the concepts.
+# The data bears some twenty atoms. Indeed it holds twenty concepts, ten digits on two sides, but nobody was told that.
 
-from skcode.metrics import unexplained_variance
-
-held_out = activations[n_train:]
+n_components = max(agreement, key=agreement.get)
+learner = learned(n_components, seed=0)
 codes = learner.transform(held_out)
-missed = unexplained_variance(held_out, learner.inverse_transform(codes), mean=learner.mean_)
-print(f"held out: {missed:.1%} of the variance unexplained, {(codes != 0).sum(axis=1).mean():.1f} concepts in a sample")
-print(f"alpha = {learner.alpha_:.3g}, {learner.unused_atoms_.sum()} of {n_components} atoms unused")
+print(f"{(codes != 0).sum(axis=1).mean():.1f} concepts in a sample, alpha = {learner.alpha_:.3g}")
 
 # %%
-# What to change if they do not please you:
+# What else you may want to change:
 #
-# * ``n_components``. We know that there are 20 concepts (ten digits on two sides), so we take no more atoms than
-#   features. The default is twice the number of features; for a language model take several times as many. With too
-#   few, atoms stand for several concepts; with too many, a concept is split between atoms.
-# * ``alpha``. Ours was chosen by the scale of the data and is printed above. Twice as much gives fewer concepts for
-#   each sample, and explains less; :func:`~skcode.model_selection.l0_path` shows the whole exchange. If you would
-#   rather say how many, keep the dictionary and let :class:`~skcode.FISTACoder` find the penalty:
+# * ``offset="mean"`` takes away what all activations have in common, before an atom is spent on it. Where one concept
+#   of a group is always on, such as one of ten digits, the mean holds a bit of each, and one of them may come to be
+#   told by the absence of the others; ``offset=None`` takes nothing away.
+# * ``alpha`` was chosen by the scale of the data. Twice as much gives fewer concepts for each sample, and explains
+#   less; :func:`~skcode.model_selection.l0_path` shows the whole exchange. If you would rather say how many, keep the
+#   dictionary and let :class:`~skcode.FISTACoder` find the penalty. A penalty shrinks codes, and what they lack counts
+#   as unexplained. ``debias=True`` gives it back; then compare with an autoencoder of as many concepts in a sample.
 
-from skcode import FISTACoder
+from skcode import FISTACoder, SparseAutoencoder
 
-sparser = FISTACoder(learner.components_, offset=learner.offset_, target_l0=4).fit(activations[:n_train])
-missed = unexplained_variance(held_out, sparser.inverse_transform(sparser.transform(held_out)), mean=learner.mean_)
-print(f"with 4 concepts in a sample, alpha = {sparser.alpha_:.3g}: {missed:.1%} unexplained")
+coder = FISTACoder(learner.components_, offset=learner.offset_, target_l0=4)
+contestants = {
+    "learned dictionary": coder,
+    "the same, debias=True": FISTACoder(**coder.get_params() | {"debias": True}),
+    "autoencoder, TopK": SparseAutoencoder(n_components, n_active=4, random_state=0),
+}
+for name, contestant in contestants.items():
+    print(f"4 concepts in a sample, {name:21}: {-contestant.fit(train).score(held_out):.1%} unexplained")
 
 # %%
 # The concepts of one sample
@@ -94,6 +117,7 @@ print(f"with 4 concepts in a sample, alpha = {sparser.alpha_:.3g}: {missed:.1%} 
 sample = n_train + 4
 code = learner.transform(activations[sample : sample + 1])[0]
 strongest = np.argsort(-code)[:4]
+strongest = strongest[code[strongest] > 0]  # a sample may have fewer
 all_codes = learner.transform(activations)  # with sparse_output=True as CSR, if there are many
 top = np.argsort(-all_codes[:, strongest], axis=0)[:6].T
 for concept, rows in zip(strongest, top, strict=True):
@@ -110,21 +134,19 @@ with path.with_name("learner.pkl").open("wb") as file:
     pickle.dump(learner, file)
 
 # %%
-# Two codes stand out, and the samples that have most of them say why: they share the left digit or the right one, and
-# differ in all else. Is that a lucky sample? Here the truth is known, and can be counted: give each digit on each side
-# the atom whose codes tell it best.
+# Is that what it means?
+# ----------------------
+# With digits the truth is known, and can be counted: give each digit on each side the atom whose codes tell it best,
+# and look how often the two strongest codes of a held-out sample are those of its two digits. All of this section is
+# about digits: leave it out.
 
-truth = np.hstack([np.eye(10)[labels[left]], np.eye(10)[labels[right]]])
-correlation = np.corrcoef(truth.T, all_codes.T)[:20, 20:]
-atom_of = correlation.argmax(axis=1)
+atom_of = np.corrcoef(targets.T, all_codes.T)[:20, 20:].argmax(axis=1)
 two_strongest = np.argsort(-all_codes[n_train:], axis=1)[:, :2]
 own = np.column_stack([atom_of[labels[left[n_train:]]], atom_of[10 + labels[right[n_train:]]]])
 right_ones = (own[:, :, None] == two_strongest[:, None, :]).any(axis=2)
-print(
-    f"{len(np.unique(atom_of))} atoms tell the 20 concepts; the two strongest codes of a held-out sample are those of"
-)
+print(f"{len(np.unique(atom_of))} atoms tell the 20 concepts")
 both, one = right_ones.all(axis=1).mean(), right_ones.any(axis=1).mean()
-print(f"both its digits in {both:.0%} of cases, of one at least in {one:.0%}")
+print(f"the two strongest codes are those of both digits in {both:.0%} of samples, of one at least in {one:.0%}")
 
 # %%
 # The learner never saw a label. Weaker codes are harder to name.
@@ -132,7 +154,9 @@ print(f"both its digits in {both:.0%} of cases, of one at least in {one:.0%}")
 import matplotlib.pyplot as plt
 
 fig = plt.figure(figsize=(9, 4.2), layout="constrained")
-grid = fig.add_gridspec(len(strongest) + 1, 8, width_ratios=[1.5, 1.8] + [1] * 6, height_ratios=[0.2] + [1] * 4)
+grid = fig.add_gridspec(
+    len(strongest) + 1, 8, width_ratios=[1.5, 1.8] + [1] * 6, height_ratios=[0.2] + [1] * len(strongest)
+)
 
 
 def panel(place, title=""):

@@ -47,7 +47,7 @@ from skcode import FISTACoder
 probe = LogisticRegression(C=np.inf).fit(X_seen, has_a_seen)
 coder = FISTACoder(dictionary, alpha=0.01).fit(X_seen)
 
-threshold = 0.07
+threshold = 0.07  # below the least strength, 0.15, less what the penalty shrinks
 for name, X, truth in (("seen", X_seen, has_a_seen), ("new", X_new, has_a_new)):
     linear = np.mean(probe.predict(X) == truth)
     sparse = np.mean((coder.transform(X)[:, A] > threshold) == truth)
@@ -56,8 +56,8 @@ for name, X, truth in (("seen", X_seen, has_a_seen), ("new", X_new, has_a_new)):
 # %%
 # The line separates the combinations that it has seen. In the plane as a whole the region where A is active ends along
 # two rays, parallel to the atoms of B and of C, and the new combination lies in the part that the line cuts off. No
-# other line would do: the region is not half a plane. The codes are not a linear function of the sample, and per-sample
-# inference computes the one that they are.
+# other line would do: the region is not half a plane. The code of A is no linear function of the sample, so no linear
+# probe computes it; an optimisation for each sample does.
 
 import matplotlib.pyplot as plt
 
