@@ -214,9 +214,11 @@ def _panel(plot, table, cells):
         line = Line(label, table.axis.experiment, method)
         sizes = sorted(size for at, size in cells if at == line)
         values = [cells[line, size][0] for size in sizes]
+        below = method == "oracle"  # which else would hide what comes near it
         plot.errorbar(
-            sizes, [np.mean(v) for v in values], yerr=[np.std(v) for v in values], color=COLOURS[method], lw=2,
-            marker="o", ms=5, ls="--" if method == "linear_probe" else "-", elinewidth=1, clip_on=False,
+            sizes, [np.mean(v) for v in values], yerr=[np.std(v) for v in values], color=COLOURS[method],
+            lw=4 if below else 2, marker="o", ms=8 if below else 5, ls="--" if method == "linear_probe" else "-",
+            elinewidth=1, zorder=1.9 if below else 2, clip_on=False,
         )  # fmt: skip
         known = [(size, cells[line, size][1][0]) for size in sizes if cells[line, size][1]]
         if known:
