@@ -157,7 +157,9 @@ def equally_sparse(problem: Problem, l0: float, components, **settings) -> FISTA
     coder = FISTACoder(components, debias=True, target_l0=l0, **settings)
     try:
         return coder.fit(problem.X_train)
-    except ValueError:
+    except ValueError as error:
+        if "target_l0" not in str(error):
+            raise
         return coder.set_params(target_l0=None, alpha=problem.alpha).fit(problem.X_train)
 
 
