@@ -25,15 +25,13 @@ from .._validation import (
 )
 from ..metrics import unexplained_variance
 from .alternating import alternate
-from .online import NOTHING, OnlineSearch, most_kept, visits
+from .online import NOTHING, OnlineSearch, default_batch_size, most_kept, visits
 from .softplus import SoftplusDescent
 from .stream import StreamMixin
 
 _METHODS = ("online", "alternating", "softplus")
 _AUTO_ALPHA = 0.055  # alpha="auto" in units of the root mean square norm of samples: 0.1 on the paper's protocol
 _ALTERNATIONS, _DESCENTS = 1000, 500  # the published numbers of passes
-_SHARE_OF_BATCH = 1 / 10  # of the samples, or as many as there are atoms
-_SMALLEST_BATCH = 64
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
 
 
@@ -297,7 +295,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         search = OnlineSearch(
             components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples, n_distinct=n_samples
         )
-        batch_size = self._batch_size(n_samples, len(components))
+        batch_size = self.batch_size or default_batch_size(n_samples, len(components))
         most = most_kept(X, len(components))
         n_polished = min(n_samples, most)
 
@@ -350,9 +348,6 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
 
     def _record(self, entries, n_passes):
         record(self, entries, "pass", n_passes, of="of at most")
-
-    def _batch_size(self, n_samples, n_components):
-        return self.batch_size or max(min(int(_SHARE_OF_BATCH * n_samples), n_components), _SMALLEST_BATCH)
 
     def _centred(self, X):
         return np.ascontiguousarray(self._without_offset(X))

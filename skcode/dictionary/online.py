@@ -8,6 +8,7 @@ are duplicates, or mixtures of concepts that often come together, give way to di
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
+from .opposites import opposites, set_upright
 
 # Samples per atom that a search takes at least and at most, if there are 250 atoms or more: three times as many where
 # there are two distinct ones per atom as where there are many. With few, it takes long until chance has put the last
@@ -27,12 +29,14 @@ _ALPHA = 3.0, 0.6, 0.2
 _GAMMA = 20.0, 8.0
 _GAMMA_FINISH = 3.0
 _CODING_TOL = 1e-3
+_SHARE_OF_BATCH, _SMALLEST_BATCH = 1 / 10, 64  # of the samples, or as many as there are atoms
 _MEMORY = 0.3  # share of what was seen that is left after as many samples as there are atoms,
 _MEMORY_OF_PASS = 3e-3  # and at most after a pass, when samples are seen again
 _CHECK_EVERY = 10  # samples per atom between two looks for redundant atoms,
 _CHECKS = 0.3, 0.95  # in this part of the search
 _FINISH_VISITS, _FINISH_ROUNDS = 30, (4, 30)  # samples per atom in the finish, in at least and at most so many rounds
 _FINISH_SWEEPS = 3
+_MEND_VISITS = 30  # samples per atom on which a dictionary without opposites is tried
 _LAST_REPLACED = 0.8  # of the finish, and two rounds before its end
 _MOST_REPLACED = 0.1  # of all atoms, at a time
 _WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
@@ -74,6 +78,11 @@ def visits(n_components: int, n_samples: int | None = None) -> int:
     return int(max(n_components, _FEWEST_ATOMS) * min(_VISITS[0] * (1 + scarcity), _VISITS[1]))
 
 
+def default_batch_size(n_samples: int, n_components: int) -> int:
+    """Return how many samples a mini-batch has."""
+    return max(min(int(_SHARE_OF_BATCH * n_samples), n_components), _SMALLEST_BATCH)
+
+
 class OnlineSearch:
     """A search under way: its components, what they rest on, and how far along it is.
 
@@ -112,15 +121,11 @@ class OnlineSearch:
         """Code a mini-batch, and improve the components by what that shows."""
         n_components = len(self.components)
         progress = min(self.n_seen / self.n_visits, 1.0)
-        alpha = self.alpha * _between(_ALPHA[0], _ALPHA[1], progress)
-        codes = self._encode(X, alpha, _between(*_GAMMA, progress), n_jobs)
-        residual = X - codes @ self.components
-        step = _tell(X, codes, residual, alpha)
         self.n_seen += len(X)
         # A stream that goes on for longer than a search averages over ever more of it.
         lengthened = min(self.n_visits / self.n_seen, 1.0)
-        self.statistics.fade(self.memory ** (lengthened * len(X) / n_components))
-        self.statistics.add(codes, X)
+        alpha, gamma = self.alpha * _between(_ALPHA[0], _ALPHA[1], progress), _between(*_GAMMA, progress)
+        codes, residual, step = self._take_in(X, alpha, gamma, n_jobs, lengthened)
         self._usage += np.bincount(codes.indices, minlength=n_components)
         if self.n_seen - self._checked >= _CHECK_EVERY * n_components:
             # Not just before the finish, which has checks of its own; but a stream may go on for ever.
@@ -141,6 +146,7 @@ class OnlineSearch:
         still redundant; they stay, for blocks that may follow.
         """
         n_components, n_rounds = len(self.components), self.n_rounds(len(X))
+        self._mend_opposites(X, n_jobs)
         noise = 0.0
         for done in range(n_rounds):
             alpha = self.alpha * _between(_ALPHA[1], _ALPHA[2], done / (n_rounds - 1))
@@ -159,6 +165,38 @@ class OnlineSearch:
                 worth = 1 - _WORTHLESS * _typical(self.statistics)
                 self.surplus, _ = redundant_atoms(self.components, usage, worth, positive=self.positive)
             yield step
+
+    def _take_in(self, X, alpha, gamma, n_jobs, lengthened=1.0):
+        """Code a mini-batch, and add it to what is not yet forgotten."""
+        codes = self._encode(X, alpha, gamma, n_jobs)
+        residual = X - codes @ self.components
+        self.statistics.fade(self.memory ** (lengthened * len(X) / len(self.components)))
+        self.statistics.add(codes, X)
+        return codes, residual, _tell(X, codes, residual, alpha)
+
+    def _mend_opposites(self, X, n_jobs):
+        """Undo what made a common concept be found with either sign, if the objective is lower after a few passes."""
+        pairs = opposites(self.components)
+        if not (self.positive and len(pairs)):
+            return
+        alpha, gamma = self.alpha * _ALPHA[1], _GAMMA[1]
+        codes = self._encode(X, alpha, gamma, n_jobs)
+        trial = copy(self)
+        trial.components, gone = set_upright(self.components, pairs, codes)
+        if not len(gone):
+            return
+        trial.statistics = Statistics(*self.components.shape, self.components.dtype)
+        left = X - trial._encode(X, alpha, gamma, n_jobs) @ trial.components
+        new, _ = directions_of(left, len(gone), positive=True)
+        trial.components[gone[: len(new)]] = new
+        n_batches = -(-len(X) // default_batch_size(len(X), len(self.components)))
+        for _ in range(-(-_MEND_VISITS * max(len(self.components), _FEWEST_ATOMS) // len(X))):
+            for first in range(n_batches):
+                trial._take_in(X[first::n_batches], alpha, gamma, n_jobs)
+                update_atoms(trial.components, trial.statistics)
+        mended = trial._encode(X, alpha, gamma, n_jobs)
+        if _objective(X, mended, trial.components, alpha, gamma) < _objective(X, codes, self.components, alpha, gamma):
+            self.components[:] = trial.components
 
     def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
         prepared = PreparedDictionary(self.components)
@@ -186,6 +224,14 @@ def _tell(X, codes, residual, alpha):
     energy, unexplained = (float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) for rows in (X, residual))
     penalty = alpha * float(np.abs(codes.data).sum(dtype=np.float64))
     return Step(len(X), 0.5 * unexplained + penalty, energy, unexplained, codes.nnz, 0)
+
+
+def _objective(X, codes, components, alpha, gamma):
+    """Return the sum over samples of what minimax concave codes minimise."""
+    residual = X - codes @ components
+    size = np.minimum(np.abs(codes.data), gamma * alpha).astype(np.float64)
+    penalty = np.sum(alpha * size - size**2 / (2 * gamma))
+    return 0.5 * np.einsum("ij,ij->", residual, residual, dtype=np.float64) + penalty
 
 
 def _typical(statistics):
