@@ -60,7 +60,8 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         `FISTACoder`.
     method : {"online", "alternating", "softplus"}, default="online"
         ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
-        replacement of atoms that others make redundant [1]_. ``"alternating"`` is the published DL-FISTA [2]_: rounds
+        replacement of atoms that others make redundant [1]_; a concept that was found with either sign, because others
+        lean towards it, is mended in the end. ``"alternating"`` is the published DL-FISTA [2]_: rounds
         of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary (its small ridge in the scale of
         the samples) scaled to unit atoms; atoms that fall out of use stay out. ``"softplus"`` is the published
         Softplus-Adam [2]_: codes of all samples, as softplus of free parameters, and the dictionary descended together

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from ..solvers import PreparedDictionary, mcp
 from .atoms import Statistics, directions_of, redundancy_threshold, redundant_atoms, update_atoms
-from .opposites import opposites, set_upright
+from .opposites import most_common, opposites, without_lean
 
 # Samples per atom that a search takes at least and at most, if there are 250 atoms or more: three times as many where
 # there are two distinct ones per atom as where there are many. With few, it takes long until chance has put the last
@@ -36,7 +36,8 @@ _CHECK_EVERY = 10  # samples per atom between two looks for redundant atoms,
 _CHECKS = 0.3, 0.95  # in this part of the search
 _FINISH_VISITS, _FINISH_ROUNDS = 30, (4, 30)  # samples per atom in the finish, in at least and at most so many rounds
 _FINISH_SWEEPS = 3
-_MEND_VISITS = 30  # samples per atom on which a dictionary without opposites is tried
+_MOST_MENDED = 3  # opposites, one after the other
+_MEND_VISITS = 15  # samples per atom on which a dictionary without one is tried
 _LAST_REPLACED = 0.8  # of the finish, and two rounds before its end
 _MOST_REPLACED = 0.1  # of all atoms, at a time
 _WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
@@ -176,27 +177,36 @@ class OnlineSearch:
 
     def _mend_opposites(self, X, n_jobs):
         """Undo what made a common concept be found with either sign, if the objective is lower after a few passes."""
-        pairs = opposites(self.components)
-        if not (self.positive and len(pairs)):
-            return
         alpha, gamma = self.alpha * _ALPHA[1], _GAMMA[1]
-        codes = self._encode(X, alpha, gamma, n_jobs)
-        trial = copy(self)
-        trial.components, gone = set_upright(self.components, pairs, codes)
-        if not len(gone):
-            return
-        trial.statistics = Statistics(*self.components.shape, self.components.dtype)
-        left = X - trial._encode(X, alpha, gamma, n_jobs) @ trial.components
-        new, _ = directions_of(left, len(gone), positive=True)
-        trial.components[gone[: len(new)]] = new
-        n_batches = -(-len(X) // default_batch_size(len(X), len(self.components)))
-        for _ in range(-(-_MEND_VISITS * max(len(self.components), _FEWEST_ATOMS) // len(X))):
+        codes = None
+        for _ in range(_MOST_MENDED if self.positive else 0):
+            pairs = opposites(self.components)
+            if codes is None and len(pairs):
+                codes = self._encode(X, alpha, gamma, n_jobs)
+            pair = most_common(pairs, codes) if len(pairs) else None
+            if pair is None:
+                return
+            trial = copy(self)
+            trial.components = without_lean(self.components, *pair, codes)
+            trial._fill_and_polish(pair[1], X, alpha, gamma, n_jobs)
+            mended = trial._encode(X, alpha, gamma, n_jobs)
+            before = _objective(X, codes, self.components, alpha, gamma)
+            if _objective(X, mended, trial.components, alpha, gamma) >= before:
+                return
+            self.components[:], codes = trial.components, mended
+
+    def _fill_and_polish(self, vacant, X, alpha, gamma, n_jobs):
+        """Give a vacant atom to what residuals share, and pass over the samples a few times, in mini-batches."""
+        n_components = len(self.components)
+        residual = X - self._encode(X, alpha, gamma, n_jobs) @ self.components
+        new, _ = directions_of(residual, 1, positive=self.positive)
+        self.components[vacant] = new[0] if len(new) else 0
+        self.statistics = Statistics(*self.components.shape, self.components.dtype)
+        n_batches = -(-len(X) // default_batch_size(len(X), n_components))
+        for _ in range(-(-_MEND_VISITS * max(n_components, _FEWEST_ATOMS) // len(X))):
             for first in range(n_batches):
-                trial._take_in(X[first::n_batches], alpha, gamma, n_jobs)
-                update_atoms(trial.components, trial.statistics)
-        mended = trial._encode(X, alpha, gamma, n_jobs)
-        if _objective(X, mended, trial.components, alpha, gamma) < _objective(X, codes, self.components, alpha, gamma):
-            self.components[:] = trial.components
+                self._take_in(X[first::n_batches], alpha, gamma, n_jobs)
+                update_atoms(self.components, self.statistics)
 
     def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
         prepared = PreparedDictionary(self.components)

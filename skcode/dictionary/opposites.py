@@ -12,7 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import lsqr
 
-_OPPOSITE = -0.9  # the cosine; concepts that are opposites of each other do exist, and are told apart by the objective
+from .._norms import unit_rows
+
+_OPPOSITE = -0.9  # the cosine. Concepts that are opposites of each other do exist: the objective tells them apart.
 _COMMON = 3.0  # such a concept is in so many times the samples of a typical atom
 _ZERO = 0.0, 0.7, 0.3  # codes up to here, in their root mean square, are taken for zeros: first the negative ones alone
 _REWEIGHTED = 6  # times for each
@@ -33,24 +35,26 @@ def opposites(components: np.ndarray) -> np.ndarray:
     return np.column_stack([numbers, nearest])[mutual]
 
 
-def set_upright(components: np.ndarray, pairs: np.ndarray, codes: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
-    """Return the atoms without their lean towards those that are common and have an opposite, and those opposites.
+def most_common(pairs: np.ndarray, codes: sp.csr_array) -> tuple[int, int] | None:
+    """Return the pair that most samples use, the more used atom first, or None if no pair is common."""
+    usage = np.bincount(codes.indices, minlength=codes.shape[1])
+    together = usage[pairs].sum(axis=1)
+    if not (together > _COMMON * np.median(usage)).any():
+        return None
+    one, other = pairs[together.argmax()]
+    return (one, other) if usage[one] >= usage[other] else (other, one)
 
-    The opposites, the less used of each pair, are zero; there may be none.
-    """
-    usage = np.bincount(codes.indices, minlength=len(components))
-    common = usage[pairs].sum(axis=1) > _COMMON * np.median(usage)
-    upright, gone, by_atom = components.copy(), [], codes.tocsc().astype(np.float64)
-    for pair in pairs[common]:
-        kept, opposite = pair[np.argsort(-usage[pair], kind="stable")]
-        others = np.delete(np.arange(len(components)), pair)
-        signed = (by_atom[:, [kept]] - by_atom[:, [opposite]]).toarray().ravel()
-        lean = _lean(signed, by_atom[:, others].tocsr())
-        upright[others] -= np.outer(lean, components[kept]).astype(components.dtype)
-        gone.append(opposite)
-    upright /= np.linalg.norm(upright, axis=1, keepdims=True)
-    upright[gone] = 0
-    return upright, np.array(gone, np.intp)
+
+def without_lean(components: np.ndarray, kept: int, opposite: int, codes: sp.csr_array) -> np.ndarray:
+    """Return the atoms without their lean towards one that has an opposite; the opposite is zero."""
+    by_atom = codes.tocsc().astype(np.float64)
+    others = np.delete(np.arange(len(components)), [kept, opposite])
+    signed = (by_atom[:, [kept]] - by_atom[:, [opposite]]).toarray().ravel()
+    lean = _lean(signed, by_atom[:, others].tocsr())
+    upright = components.copy()
+    upright[others] -= np.outer(lean, components[kept]).astype(components.dtype)
+    upright[opposite] = 0
+    return unit_rows(upright)
 
 
 def _lean(signed, codes):
