@@ -17,6 +17,7 @@ _ROWS_AT_ONCE = 65_536
 _FEWEST_ROWS = 20
 _HIDDEN_UNITS = 32
 _EPOCHS = 100
+_ALPHA = 0.1  # the paper's
 
 
 @dataclass
@@ -57,7 +58,7 @@ def synthetic(
     except ValueError as error:
         fail(str(error))
     return Problem(
-        "synthetic", n_components, n_active, 0.1, data.X_train, data.X_val, data.X_ood, data.y_train, data.y_val,
+        "synthetic", n_components, n_active, _ALPHA, data.X_train, data.X_val, data.X_ood, data.y_train, data.y_val,
         data.y_ood, data.codes_train, data.codes_val, data.codes_ood, data.dictionary,
     )  # fmt: skip
 
@@ -100,7 +101,10 @@ def _pairs(images, labels, pool, n_pairs, shifted, rng):
 
 
 def from_file(path: str, seed: int, n_components: int | None, n_active: int, n_samples: int) -> Problem:
-    """Return ``n_samples`` random rows of a ``.npy`` file of activations, half to learn from and half held out."""
+    """Return ``n_samples`` random rows of a ``.npy`` file of activations, half to learn from and half held out.
+
+    They come in the scale of the paper's samples, which its autoencoders' settings are for.
+    """
     activations = open_activations(path)
     rng = np.random.RandomState(seed)
     rows = rng.permutation(len(activations))[: min(n_samples, len(activations))]
@@ -108,8 +112,8 @@ def from_file(path: str, seed: int, n_components: int | None, n_active: int, n_s
     X = X[rng.permutation(len(X))]
     X_train, X_id = _centred(X[: len(X) // 2], X[len(X) // 2 :])
     width = _width(n_components, n_active, X.shape[1])
-    alpha = _auto_alpha(X_train, path)
-    return Problem(Path(path).name, width, n_active, alpha, X_train, X_id, n_rows=len(activations))
+    unit = _auto_alpha(X_train, path) / _ALPHA
+    return Problem(Path(path).name, width, n_active, _ALPHA, X_train / unit, X_id / unit, n_rows=len(activations))
 
 
 @functools.cache

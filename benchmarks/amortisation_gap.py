@@ -29,15 +29,17 @@ import _published
 import numpy as np
 from _contestants import COSTS, METHODS, MOST_PASSES_ON_REAL_DATA, applicable, run
 from _harness import Parser, Progress, fail, natural, output_directory, print_table, writable, write_results
-from _problems import Problem, digits, from_file, synthetic
+from _problems import Problem, digits, from_file, open_activations, synthetic
 from joblib import Parallel, delayed
 
 LABELS = {
     "linear_probe": "linear probe", "sae_default": "SAE, TopK, skcode's defaults",
-    "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA (on train)",
-    "softplus_adam": "Softplus-Adam (on the test half)", "softplus_adam_train": "Softplus-Adam (on train)",
-    "learner": "DictionaryLearner (on train)", "oracle": "FISTA, true dictionary",
+    "dl_fista": "DL-FISTA (on the test half)", "dl_fista_train": "DL-FISTA",
+    "softplus_adam": "Softplus-Adam (on the test half)", "softplus_adam_train": "Softplus-Adam",
+    "learner": "DictionaryLearner", "oracle": "FISTA, true dictionary",
 }  # fmt: skip
+ON_TRAIN = "dl_fista_train", "softplus_adam_train", "learner"
+DATA = {"synthetic": synthetic, "digits": digits}
 TITLES = {"digits": "A real network: new pairs of digits"}
 INK, BLUE, ORANGE = "#222222", "#0072b2", "#d55e00"
 FIT_SECONDS = "fit s: learning the dictionary behind the row; fits ran --n-jobs at a time."
@@ -71,7 +73,7 @@ def parse(arguments):
                         help="concepts, and width of dictionaries (default: 100, or twice the features)")  # fmt: skip
     parser.add_argument("--n-active", type=natural(1), default=None, metavar="K",
                         help="active concepts in a sample; k of TopK and MP "
-                             "(default: 10, or half of --n-components if that is less)")  # fmt: skip
+                             "(default: 10, or half of the components if that is less)")  # fmt: skip
     parser.add_argument("--n-samples", type=natural(40), default=5000, metavar="N",
                         help="samples, half to learn from and half held out (default: 5000)")  # fmt: skip
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD",
@@ -88,7 +90,10 @@ def parse(arguments):
     if options.n_jobs is None:
         options.n_jobs = min(2, os.cpu_count() or 1)
     if options.n_active is None:
-        options.n_active = 10 if options.n_components is None else min(10, options.n_components // 2)
+        width = options.n_components
+        if width is None and _is_file(options.data):
+            width = 2 * open_activations(options.data).shape[1]
+        options.n_active = 10 if width is None else min(10, width // 2)
     options.methods = [method for method in METHODS if method in options.methods]
     options.seeds = list(dict.fromkeys(options.seeds))
     return options
@@ -97,11 +102,17 @@ def parse(arguments):
 def loaders(options):
     """Return {name: function of the seed} for the data asked for."""
     size = {"n_components": options.n_components, "n_active": options.n_active, "n_samples": options.n_samples}
-    kinds = {"synthetic": synthetic, "digits": digits}
-    if options.data in (None, *kinds):
-        names = list(kinds) if options.data is None else [options.data]
-        return {name: partial(kinds[name], **size) for name in names}
-    return {Path(options.data).name: partial(from_file, options.data, **size)}
+    if not _is_file(options.data):
+        names = list(DATA) if options.data is None else [options.data]
+        return {name: partial(DATA[name], **size) for name in names}
+    name = Path(options.data).name
+    if name in DATA:
+        fail(f"--data {options.data}: a file of that name would be taken for a data set; call it {name}.npy")
+    return {name: partial(from_file, options.data, **size)}
+
+
+def _is_file(data: str | None) -> bool:
+    return data is not None and data not in DATA
 
 
 def compete(problems: dict, options) -> list[dict]:
@@ -116,8 +127,9 @@ def compete(problems: dict, options) -> list[dict]:
     for name in dict.fromkeys(name for name, _ in problems):
         left_out = [method for method in options.methods if not applicable(method, name)]
         if left_out:
-            print(f"{name}: left out, for the paper's protocol only: {', '.join(left_out)}", file=sys.stderr)
-    print(f"{len(tasks)} fits, at most {options.n_jobs} at a time; kernels are compiled on first use.", file=sys.stderr)
+            print(f"{name}: left out, for want of labels or true codes: {', '.join(left_out)}", file=sys.stderr)
+    at_a_time = f"at most {options.n_jobs}" if options.n_jobs > 0 else "one per core"
+    print(f"{len(tasks)} fits, {at_a_time} at a time; kernels are compiled on first use.", file=sys.stderr)
     progress = Progress(sum(COSTS[fit] for fit, *_ in tasks), len(tasks))
     rows = []
     for (fit, _, problem, seed), (found, seconds) in Parallel(options.n_jobs, return_as="generator_unordered")(
@@ -150,7 +162,7 @@ def label(method: str, data: str = "synthetic") -> str:
             else f"FISTA on {_published.SAE_NAMES[activation]}'s decoder"
         )
     # Only on the paper's protocol does anything learn on the test half.
-    return LABELS[method] if data == "synthetic" else LABELS[method].removesuffix(" (on train)")
+    return LABELS[method] + (" (on train)" if data == "synthetic" and method in ON_TRAIN else "")
 
 
 def collect(rows: list[dict], method: str, metric: str) -> np.ndarray:
@@ -207,19 +219,22 @@ def show(name: str, rows: list[dict], problem: Problem) -> None:
         more = {"unexplained": "unexplained_variance", "L0": "mean_l0"} | gaps | {"fit s": "fit_seconds"}
         notes = ["unexplained: share of held-out variance missed; compare it at similar L0 only.",
                  "gap: mean (objective - optimum) / (1/2 ||x||^2) on the method's own dictionary, "
-                 f"alpha={problem.alpha:.3g} (by their scale). Samples are centred by the training mean."]  # fmt: skip
+                 + (f"alpha={problem.alpha:.3g}, by the samples' scale." if known else "alpha=0.1, the paper's."),
+                 "Samples are centred by the training mean" + ("." if known else ", and scaled to the paper's.")]  # fmt: skip
         if known:
             notes.insert(
                 0, "accuracy: which digit is on the left, read by a logistic regression trained on seen pairs."
             )
         else:
             notes += [
-                "Rows without a gap: optimal codes, refitted by least squares (debias=True), with the L0 of the row",
-                "above (FISTA) or of --n-active (what learns by itself); where no penalty gives that, with that alpha.",
-                "What FISTA misses less than the row above it is the encoder's loss; what DictionaryLearner misses",
-                "less than FISTA, at the same L0, is the dictionary's. A file holds no new combinations: if you can",
-                "label some, skcode.metrics.shift_report asks about them.",
+                "Rows without a gap: optimal codes, refitted by least squares (debias=True), with the L0 of their",
+                "autoencoder (FISTA) or of --n-active (what learns by itself), or with as much as they can have.",
             ]
+            if any(method.startswith("fista+") for method in methods):
+                notes.append("What FISTA misses less than its autoencoder is the encoder's loss.")
+                if "learner" in methods:
+                    notes.append("What DictionaryLearner misses less than FISTA, at the same L0, is the dictionary's.")
+            notes.append("A file holds no new combinations: if you can label some, see skcode.metrics.shift_report.")
         if any(method.startswith("dl_fista") for method in methods):
             notes.append(f"DL-FISTA makes at most {MOST_PASSES_ON_REAL_DATA} passes here.")
         notes.append(FIT_SECONDS)

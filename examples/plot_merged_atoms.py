@@ -6,8 +6,8 @@ Of the few atoms that DL-FISTA leaves wrong, most are surplus: doubles of right 
 component 0, which is in half of all samples, with one of its partners. The L1 penalty likes a merge: it costs less than
 its two parts. But each takes the place of an atom, and two rare concepts must share one. To find surplus atoms one need
 not know the truth. Two or three of the *other learned atoms* explain nearly all of them, and hardly a third of a
-typical right one. :class:`~skcode.DictionaryLearner` gives the places of such atoms away. One surplus atom it keeps:
-component 0 with its sign reversed.
+typical right one. :class:`~skcode.DictionaryLearner` gives the places of such atoms away. One kind of surplus atom
+nothing explains: component 0 with its sign reversed. Those it finds by the sign.
 """
 
 # %%
@@ -78,9 +78,10 @@ for name, of in shares.items():
 
 # %%
 # The wrong atoms that others do not explain, at the bottom, mostly hold two concepts of which neither has an atom of
-# its own. Nothing shows them, but they can come right once a place is free. What :class:`~skcode.DictionaryLearner`
-# gets wrong is of another kind: one of its atoms is that of component 0 with its sign reversed, which no positive
-# weights of others make.
+# its own. Nothing shows them, but they can come right once a place is free. The search of
+# :class:`~skcode.DictionaryLearner` mostly gets an atom of another kind wrong: component 0 with its sign reversed,
+# which no positive weights of others make. With both signs there, the other atoms lean towards component 0. In the end
+# it takes that lean out, and the reversed atom away, and keeps what comes of it if the objective is lower.
 
 import matplotlib.pyplot as plt
 

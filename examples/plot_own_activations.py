@@ -71,7 +71,8 @@ def learned(n_components, seed):
 
 
 agreement = {}
-for n_components in (16, 20, 24, 32):
+for share in (1 / 2, 5 / 8, 3 / 4, 1, 5 / 4):
+    n_components = int(share * activations.shape[1])
     learners = [learned(n_components, seed) for seed in range(3)]
     used = [learner.components_[~learner.unused_atoms_] for learner in learners]
     shares = [match_dictionaries(*pair, n_draws=0).frac_recovered for pair in combinations(used, 2)]

@@ -86,7 +86,7 @@ def test_a_file_is_judged_at_one_sparsity(job, tmp_path, capsys):
     arguments = ["--n-components", "12", "--n-samples", "300", "--n-active", "3", "--n-jobs", "1"]
     job.main([*arguments, "--data", path, "--methods", *methods, "--output", str(tmp_path)])
     shown = capsys.readouterr()
-    assert "mine.npy: left out, for the paper's protocol only: linear_probe\n" in shown.err
+    assert "mine.npy: left out, for want of labels or true codes: linear_probe\n" in shown.err
     assert "mine.npy, 300 of its 400 rows: 150 samples to learn from" in shown.out
     assert "DL-FISTA makes" not in shown.out
     rows = {row["method"]: row for row in json.loads((tmp_path / "amortisation_gap.json").read_text())["rows"]}
