@@ -37,7 +37,8 @@ _CHECKS = 0.3, 0.95  # in this part of the search
 _FINISH_VISITS, _FINISH_ROUNDS = 30, (4, 30)  # samples per atom in the finish, in at least and at most so many rounds
 _FINISH_SWEEPS = 3
 _MOST_MENDED = 3  # opposites, one after the other
-_MEND_VISITS = 15  # samples per atom on which a dictionary without one is tried
+_MEND_VISITS = 15  # samples per atom on which a dictionary without one is tried,
+_JUDGED = 10_000  # samples by which it is judged
 _LAST_REPLACED = 0.8  # of the finish, and two rounds before its end
 _MOST_REPLACED = 0.1  # of all atoms, at a time
 _WORTHLESS = 0.01  # squared codes lost with an atom, as a share of those of a typical one, for which it is not kept
@@ -176,37 +177,42 @@ class OnlineSearch:
         return codes, residual, _tell(X, codes, residual, alpha)
 
     def _mend_opposites(self, X, n_jobs):
-        """Undo what made a common concept be found with either sign, if the objective is lower after a few passes."""
-        alpha, gamma = self.alpha * _ALPHA[1], _GAMMA[1]
-        codes = None
+        """Undo what made a common concept be found with either sign, if the objective is lower after a few batches."""
+        penalty = self.alpha * _ALPHA[1], _GAMMA[1]
+        judged = X[:: max(len(X) // _JUDGED, 1)]
         for _ in range(_MOST_MENDED if self.positive else 0):
             pairs = opposites(self.components)
-            if codes is None and len(pairs):
-                codes = self._encode(X, alpha, gamma, n_jobs)
+            codes = self._encode(X, *penalty, n_jobs) if len(pairs) else None
             pair = most_common(pairs, codes) if len(pairs) else None
             if pair is None:
                 return
             trial = copy(self)
             trial.components = without_lean(self.components, *pair, codes)
-            trial._fill_and_polish(pair[1], X, alpha, gamma, n_jobs)
-            mended = trial._encode(X, alpha, gamma, n_jobs)
-            before = _objective(X, codes, self.components, alpha, gamma)
-            if _objective(X, mended, trial.components, alpha, gamma) >= before:
+            left = judged - trial._encode(judged, *penalty, n_jobs) @ trial.components
+            new, _ = directions_of(left, 1, positive=True)
+            trial.components[pair[1]] = new[0] if len(new) else 0
+            trial._polish(X, *penalty, n_jobs)
+            if trial._objective(judged, *penalty, n_jobs) >= self._objective(judged, *penalty, n_jobs):
                 return
-            self.components[:], codes = trial.components, mended
+            self.components[:] = trial.components
 
-    def _fill_and_polish(self, vacant, X, alpha, gamma, n_jobs):
-        """Give a vacant atom to what residuals share, and pass over the samples a few times, in mini-batches."""
+    def _polish(self, X, alpha, gamma, n_jobs):
+        """Improve the components by a few mini-batches, from fresh statistics."""
         n_components = len(self.components)
-        residual = X - self._encode(X, alpha, gamma, n_jobs) @ self.components
-        new, _ = directions_of(residual, 1, positive=self.positive)
-        self.components[vacant] = new[0] if len(new) else 0
         self.statistics = Statistics(*self.components.shape, self.components.dtype)
         n_batches = -(-len(X) // default_batch_size(len(X), n_components))
-        for _ in range(-(-_MEND_VISITS * max(n_components, _FEWEST_ATOMS) // len(X))):
-            for first in range(n_batches):
-                self._take_in(X[first::n_batches], alpha, gamma, n_jobs)
-                update_atoms(self.components, self.statistics)
+        n_steps = -(-_MEND_VISITS * max(n_components, _FEWEST_ATOMS) * n_batches // len(X))
+        for step in range(n_steps):
+            self._take_in(X[step % n_batches :: n_batches], alpha, gamma, n_jobs)
+            update_atoms(self.components, self.statistics)
+
+    def _objective(self, X, alpha, gamma, n_jobs):
+        """Return the sum over samples of what their codes minimise."""
+        codes = self._encode(X, alpha, gamma, n_jobs)
+        residual = X - codes @ self.components
+        size = np.minimum(np.abs(codes.data), gamma * alpha).astype(np.float64)
+        penalty = np.sum(alpha * size - size**2 / (2 * gamma))
+        return 0.5 * np.einsum("ij,ij->", residual, residual, dtype=np.float64) + penalty
 
     def _encode(self, X, alpha, gamma, n_jobs) -> sp.csr_array:
         prepared = PreparedDictionary(self.components)
@@ -234,14 +240,6 @@ def _tell(X, codes, residual, alpha):
     energy, unexplained = (float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) for rows in (X, residual))
     penalty = alpha * float(np.abs(codes.data).sum(dtype=np.float64))
     return Step(len(X), 0.5 * unexplained + penalty, energy, unexplained, codes.nnz, 0)
-
-
-def _objective(X, codes, components, alpha, gamma):
-    """Return the sum over samples of what minimax concave codes minimise."""
-    residual = X - codes @ components
-    size = np.minimum(np.abs(codes.data), gamma * alpha).astype(np.float64)
-    penalty = np.sum(alpha * size - size**2 / (2 * gamma))
-    return 0.5 * np.einsum("ij,ij->", residual, residual, dtype=np.float64) + penalty
 
 
 def _typical(statistics):
