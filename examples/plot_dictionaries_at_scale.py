@@ -8,8 +8,8 @@ finds nearly all, from two and a half samples for each atom. A :class:`~skcode.S
 finds none from those, and about nine in ten from four times as many. With five samples for each atom DL-FISTA succeeds
 as well, but takes many times as long.
 
-This is a small copy with 200 atoms. At full size the learner finds 98.9 % of 1000 atoms from the 2,500 samples of the
-paper, and 99.98 % of 10,000 atoms from 100,000 samples: see :ref:`bench-recovery`.
+This is a small copy with 200 atoms. At full size the learner finds 98.7 % of 1000 atoms from the 2,500 samples of the
+paper, and 99.99 % of 10,000 atoms from 100,000 samples: see :ref:`bench-recovery`.
 """
 
 # %%

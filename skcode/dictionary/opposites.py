@@ -19,7 +19,7 @@ _COMMON = 3.0  # such a concept is in so many times the samples of a typical ato
 _ZERO = 0.0, 0.7, 0.3  # codes up to here, in their root mean square, are taken for zeros: first the negative ones alone
 _REWEIGHTED = 6  # times for each
 _POSITIVE = 0.01  # weight of samples with the concept, which say little about the lean
-_RIDGE = 3e-3  # of the mean squared codes of an atom
+_RIDGE = 3e-3  # of the mean squared codes of an atom; what it holds on to is the lean before
 _ROWS_AT_ONCE = 1024
 
 
@@ -60,7 +60,7 @@ def without_lean(components: np.ndarray, kept: int, opposite: int, codes: sp.csr
 def _lean(signed, codes):
     """Return weights with which codes added to the signed one make it non-negative, and zero where it is small.
 
-    Least squares over the samples that seem to be without the concept, chosen anew for a few times.
+    Least squares over the samples that seem to be without the concept, chosen anew a few times.
     """
     scale = np.sqrt(np.mean(signed**2))
     damp = np.sqrt(_RIDGE * (codes.data @ codes.data) / codes.shape[1])

@@ -93,7 +93,7 @@ def test_a_file_is_judged_at_one_sparsity(job, tmp_path, capsys):
     assert list(rows) == methods[1:]
     for sae in ("topk", "matching_pursuit"):
         l0 = rows[f"sae_{sae}"]["mean_l0"]
-        assert rows[f"fista+{sae}"]["mean_l0"] == pytest.approx(l0, rel=0.15)  # chosen on the other samples
+        assert rows[f"fista+{sae}"]["mean_l0"] == pytest.approx(l0, rel=0.2)  # chosen on the other samples
         assert "amortisation_gap_id" in rows[f"sae_{sae}"]
         assert "amortisation_gap_id" not in rows[f"fista+{sae}"]
     assert rows["learner"]["unexplained_variance"] < rows["fista+topk"]["unexplained_variance"]
