@@ -220,7 +220,8 @@ def show(name: str, rows: list[dict], problem: Problem) -> None:
         notes = ["unexplained: share of held-out variance missed; compare it at similar L0 only.",
                  "gap: mean (objective - optimum) / (1/2 ||x||^2) on the method's own dictionary, "
                  + (f"alpha={problem.alpha:.3g}, by the samples' scale." if known else "alpha=0.1, the paper's."),
-                 "Samples are centred by the training mean" + ("." if known else ", and scaled to the paper's.")]  # fmt: skip
+                 "Samples are centred by the training mean"
+                 + ("." if known else ", and in the scale of the paper's.")]  # fmt: skip
         if known:
             notes.insert(
                 0, "accuracy: which digit is on the left, read by a logistic regression trained on seen pairs."

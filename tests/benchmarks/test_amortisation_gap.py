@@ -99,6 +99,22 @@ def test_a_file_is_judged_at_one_sparsity(job, tmp_path, capsys):
     assert rows["learner"]["unexplained_variance"] < rows["fista+topk"]["unexplained_variance"]
 
 
+def test_k_follows_the_width_of_a_narrow_file(job, tmp_path):
+    path = save(tmp_path / "narrow.npy", np.random.default_rng(0).random((40, 3)))
+    assert job.parse(["--data", path]).n_active == 3
+    assert job.parse(["--data", path, "--n-components", "30"]).n_active == 10
+    assert job.parse([]).n_active == 10
+
+
+def test_a_file_named_like_a_data_set_is_refused(job, tmp_path, capsys):
+    path = tmp_path / "digits"
+    np.save(tmp_path / "mine.npy", np.ones((40, 3)))
+    (tmp_path / "mine.npy").rename(path)
+    with pytest.raises(SystemExit):
+        job.loaders(job.parse(["--data", str(path)]))
+    assert "call it digits.npy" in capsys.readouterr().err
+
+
 def test_published_values_are_read_for_the_published_point_only(job):
     problem = job.synthetic(0, 100, 10, 5000)
     published = job.published_for(problem)
