@@ -4,7 +4,7 @@ Concepts in new combinations
 
 A concept can be read off activations with over 90 % accuracy, until it turns up in the company of other concepts. Then
 every coder that makes one feed-forward pass, linear probe and sparse autoencoders alike, falls below 75 %; those that
-infer the codes of every sample anew, on a good dictionary, stay near 90 %. The codes of
+infer the codes of every sample anew, on a good dictionary, stay above 90 %. The codes of
 :class:`~skcode.DictionaryLearner`, which sees activations and nothing else, match the true ones nearly as well as those
 of the oracle, which is given the true dictionary, and better than those of DL-FISTA, the paper's alternation of sparse
 coding and least squares; in accuracy it is within two points of the oracle.

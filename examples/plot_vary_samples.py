@@ -14,11 +14,14 @@ each, the alternation of the paper from seven or eight, and a TopK autoencoder n
 # directions of the atoms are unknown as well. So ``N (m - k) >= n (m - 1)``: with fewer samples than that, other
 # dictionaries explain the samples just as well.
 
+import warnings
+
 from skcode import DictionaryLearner, SparseAutoencoder
 from skcode.datasets import make_compositional_shift
 from skcode.metrics import match_dictionaries
 
 n, k = 150, 5
+warnings.filterwarnings("ignore", "n_components=150 atoms cannot be told apart")  # we shall see whether they can
 sizes = [100, 150, 250, 400, 700, 1250, 2500]
 data = make_compositional_shift(2 * sizes[-1], n, k, random_state=0)
 m = data.X_train.shape[1]
