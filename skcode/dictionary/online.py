@@ -153,12 +153,9 @@ class OnlineSearch:
         for done in range(n_rounds):
             alpha = self.alpha * _between(_ALPHA[1], _ALPHA[2], done / (n_rounds - 1))
             alpha = max(alpha, min(noise, _ALPHA[1] * self.alpha))
-            codes = self._encode(X, alpha, _GAMMA_FINISH, n_jobs)
-            residual = X - codes @ self.components
-            step = _tell(X, codes, residual, alpha)
-            noise = chance_correlation(residual, codes)
             self.statistics.clear()
-            self.statistics.add(codes, X)
+            codes, residual, step = self._take_in(X, alpha, _GAMMA_FINISH, n_jobs)
+            noise = chance_correlation(residual, codes)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
             if done % 2 == 1 and done < min(_LAST_REPLACED * n_rounds, n_rounds - 2):
                 step = step._replace(n_replaced=self._replace(residual, usage))
