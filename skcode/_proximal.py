@@ -3,10 +3,10 @@
 They return the type of ``value``: a literal zero would turn the caller's float32 arithmetic into float64.
 """
 
-from numba import njit
+from ._compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def prox_l1(value, threshold):
     """Return ``argmin_z 1/2 (z - value)^2 + threshold |z|``, the soft threshold."""
     if value > threshold:
@@ -16,7 +16,7 @@ def prox_l1(value, threshold):
     return type(value)(0)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def prox_l1_positive(value, threshold):
     """Return ``argmin_{z >= 0} 1/2 (z - value)^2 + threshold z``, the one-sided soft threshold."""
     return value - threshold if value > threshold else type(value)(0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ._compiled import compiled
 from ._parallel import for_each_in_threads
 
 _AT_ONCE = 1 << 18  # numbers that one thread moves at once
@@ -93,7 +93,7 @@ class Adam:
             moment[rows] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a check for division by 0 would keep it from being vectorised
+@compiled(error_model="numpy")  # a check for division by 0 would keep it from being vectorised
 def _adam_step(parameter, gradient, first, second, rate, correction, beta_1, beta_2, epsilon):
     real = parameter.dtype.type
     rate, correction, epsilon = real(rate), real(1 / correction), real(epsilon)

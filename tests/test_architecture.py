@@ -10,10 +10,11 @@ import skcode
 
 PACKAGE = Path(str(files("skcode")))
 FLOORS = {
-    "_version": 0, "_proximal": 0, "_lasso": 0, "_parallel": 0, "_validation": 0, "_callbacks": 0, "_norms": 0,
+    "_compiled": -1, "_version": 0, "_proximal": 0, "_lasso": 0, "_parallel": 0, "_validation": 0, "_callbacks": 0, "_norms": 0,
+    "_warnings": 0,
     "solvers": 1, "datasets": 1, "preprocessing": 1, "_training": 1,
     "metrics": 2,
-    "_base": 3,
+    "base": 3,
     "coding": 4, "dictionary": 4, "autoencoder": 4,
     "model_selection": 5, "inspection": 5, "io": 5,
     "__init__": 6,

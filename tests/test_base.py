@@ -9,8 +9,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skcode import DictionaryLearner, FISTACoder
-from skcode._base import AmortisedCoder
 from skcode._validation import check_dictionary, fit_context
+from skcode.base import AmortisedCoder
 from skcode.solvers import fista
 
 STEPS = {"solver": "fista", "tol": 0}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
+
+from .._compiled import compiled
 
 # From this share of non-zeros on, matrix products over all latents are faster than loops over some.
 _DENSE_FROM = 0.08
@@ -130,21 +131,21 @@ def largest_of_all(preactivation, count):
     return Codes(indptr, flat.indices % np.int32(n_components), flat.values, n_components)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _scatter(indptr, indices, values, dense):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
             dense[i, indices[place]] = values[place]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _gather(indptr, indices, dense, values):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
             values[place] = dense[i, indices[place]]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _decode(indptr, indices, values, decoder, decoded):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
@@ -153,7 +154,7 @@ def _decode(indptr, indices, values, decoder, decoded):
                 decoded[i, f] += value * decoder[atom, f]
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
+@compiled(fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
 def _correlate(indptr, indices, rows, decoder, values):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
@@ -164,7 +165,7 @@ def _correlate(indptr, indices, rows, decoder, values):
             values[place] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _by_component(indptr, indices, n_components):
     """Return where the places of each component begin in an order by component, their samples, and their places."""
     starts = np.zeros(n_components + 1, dtype=np.int64)
@@ -184,7 +185,7 @@ def _by_component(indptr, indices, n_components):
     return starts, samples, places
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _accumulate(starts, samples, places, values, rows, total):
     """Sum by component, since the sum then stays in a core's cache."""
     for j in range(total.shape[0]):
@@ -195,7 +196,7 @@ def _accumulate(starts, samples, places, values, rows, total):
                 total[j, f] += value * rows[i, f]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _mark(indices, values, used):
     n_used = 0
     for place in range(len(indices)):
@@ -205,7 +206,7 @@ def _mark(indices, values, used):
     return n_used
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compress(preactivation, level, indptr, indices, values):
     """Write what exceeds the levels without branching, which half-full rows would make slow; return how many."""
     n_places = 0
@@ -219,7 +220,7 @@ def _compress(preactivation, level, indptr, indices, values):
     return n_places
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compress_largest(preactivation, count, indptr, indices, values):
     n_samples, n_components = preactivation.shape
     some_values = np.empty(n_components + 1, dtype=preactivation.dtype)
@@ -251,7 +252,7 @@ def _compress_largest(preactivation, count, indptr, indices, values):
     return n_places
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _border(row, count):
     """Return levels (low, high) and how many values between them belong to the ``count`` largest positive ones.
 

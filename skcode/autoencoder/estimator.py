@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from math import ceil
 from numbers import Integral
@@ -10,7 +9,6 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._base import AmortisedCoder, level_of_caller
 from .._callbacks import CallbackSupportMixin, with_callbacks
 from .._norms import scale_of
 from .._parallel import single_threaded_blas
@@ -29,6 +27,8 @@ from .._validation import (
     unit_interval,
     validate_data,
 )
+from .._warnings import warn
+from ..base import AmortisedCoder
 from ..metrics import unexplained_variance
 from ..preprocessing import PCAWhitener
 from .encoders import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK, threshold_for
@@ -411,10 +411,9 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                     break
         except KeyboardInterrupt:
             which = "of the moment" if best.parameters is None else "that were best on the samples held out"
-            warnings.warn(
+            warn(
                 f"training was interrupted after epoch {self.n_iter_}; the weights are those {which}.",
                 ConvergenceWarning,
-                stacklevel=level_of_caller(),
             )
         self._store(best.restored(training), judge)
         self._fit_refiner(X)

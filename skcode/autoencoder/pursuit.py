@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from .._compiled import compiled
 from .._norms import unit_rows
 from .codes import Codes
 from .encoders import Activation, Step, auxiliary_scale, weighted_square
@@ -88,7 +88,7 @@ def _backward(atoms, decoder, chosen, values, rest, slope):
     return (slope_atoms - along * atoms) / np.maximum(np.linalg.norm(decoder, axis=1, keepdims=True), _SHORTEST)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pursuit_step(correlation, atoms, step, chosen, values, rest):
     """Choose one more atom for each row and take it out of the residual, in place."""
     n_samples, n_components = correlation.shape
@@ -106,7 +106,7 @@ def _pursuit_step(correlation, atoms, step, chosen, values, rest):
             rest[i, f] -= values[i, step] * atoms[best, f]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _pursuit_backward(atoms, chosen, values, rest, slope_rest, slope_atoms):
     """Walk the pursuit back: undo each step on ``rest`` and carry ``slope_rest`` to the first residual, in place."""
     n_samples, n_features = rest.shape

@@ -6,8 +6,8 @@ import math
 from functools import partial
 
 import numpy as np
-from numba import njit
 
+from .._compiled import compiled
 from .._norms import unit_rows
 from .._parallel import map_chunks
 from .._training import Adam
@@ -158,7 +158,7 @@ def _ramp(done, length):
 _REORDERED = {"reassoc", "contract"}  # sums that may be, or they would not be vectorised
 
 
-@njit(cache=True, nogil=True, fastmath=_REORDERED)
+@compiled(fastmath=_REORDERED)
 def _project_off(gradient, decoder):
     """Take out of each atom's gradient its part along the atom, in place, so that norms stay about 1.
 
@@ -172,7 +172,7 @@ def _project_off(gradient, decoder):
             gradient[j, f] -= along * decoder[j, f]
 
 
-@njit(cache=True, nogil=True, fastmath=_REORDERED)
+@compiled(fastmath=_REORDERED)
 def _normalise_rows(decoder):
     for j in range(len(decoder)):
         square = decoder.dtype.type(0)
@@ -183,7 +183,7 @@ def _normalise_rows(decoder):
             decoder[j, f] *= factor
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _shrink_rows(parameter, used, factor):
     factor = parameter.dtype.type(factor)
     for j in range(len(parameter)):

@@ -19,7 +19,6 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 
-from .._base import AmortisedCoder
 from .._norms import scale_of, unit_rows
 from .._parallel import single_threaded_blas
 from .._training import Adam, minibatches, record
@@ -32,6 +31,7 @@ from .._validation import (
     integers_from,
     positive_real,
 )
+from ..base import AmortisedCoder
 from .oracle_coder import least_squares_dictionary
 
 _WORSE = 2  # times the loss of the first batch, whose samples are not the others

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._base import CertifiedCoder
 from .._norms import unit_rows
 from .._validation import ArrayLike, check_dictionary, fit_context, integers_from, positive_real, real_from
+from ..base import CertifiedCoder
 from ..solvers import alpha_for_l0
 
 _CALIBRATION_SAMPLES = 20_000

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import _lasso
-from .._base import level_of_caller
 from .._parallel import single_threaded_blas
+from .._warnings import warn
 from ..solvers import fista
 
 _STEPS_PER_ROUND = 100
@@ -40,10 +38,9 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
         at_rest = epoch >= _FEWEST_ROUNDS and change < tol
         nothing = not codes.any()
         if nothing:
-            warnings.warn(
+            warn(
                 f"no sample uses any atom with alpha={alpha:g}: learning stopped after pass {epoch}. Lower alpha.",
                 ConvergenceWarning,
-                stacklevel=level_of_caller(),
             )
         record = {"objective": objective, "mean_l0": float(np.count_nonzero(codes) / len(codes)), "change": change}
         last = at_rest or nothing or epoch == max_epochs

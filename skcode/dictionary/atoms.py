@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
-_FUSED = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+from .._compiled import compiled
+
+_FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 _NEGLIGIBLE = 1e-6  # of an atom's own energy; statistics that have faded to less are dropped
 _FADED = 1e-12  # of the largest squared codes; an atom with less stays as it is
 _ROWS_AT_ONCE = 1024
@@ -51,7 +52,7 @@ class Statistics:
         self.A[atoms], self.A[:, atoms], self.B[atoms] = 0, 0, 0
 
 
-@njit(**_FUSED)
+@compiled(**_FUSED)
 def _fade(A, B, memory):
     for j in range(A.shape[0]):
         least = abs(A[j, j]) * A.dtype.type(_NEGLIGIBLE)
@@ -62,7 +63,7 @@ def _fade(A, B, memory):
             B[j, k] *= memory
 
 
-@njit(**_FUSED)
+@compiled(**_FUSED)
 def _add(indptr, indices, data, X, A, B):
     for i in range(X.shape[0]):
         for p in range(indptr[i], indptr[i + 1]):
@@ -81,7 +82,7 @@ def update_atoms(components: np.ndarray, statistics: Statistics, n_sweeps: int =
     _update_atoms(components, statistics.A, statistics.B, n_sweeps)
 
 
-@njit(**_FUSED)
+@compiled(**_FUSED)
 def _update_atoms(components, A, B, n_sweeps):
     n_components, n_features = components.shape
     zero = components.dtype.type(0)

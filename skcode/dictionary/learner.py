@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._base import CertifiedCoder, level_of_caller
 from .._callbacks import CallbackSupportMixin, with_callbacks
 from .._norms import scale_of, unit_rows
 from .._training import hold_out, record
@@ -23,6 +20,8 @@ from .._validation import (
     positive_real,
     real_from,
 )
+from .._warnings import warn
+from ..base import CertifiedCoder
 from ..metrics import unexplained_variance
 from .alternating import alternate
 from .online import NOTHING, OnlineSearch, default_batch_size, most_kept, visits
@@ -272,20 +271,18 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
             interrupted = True
         self._take_components(components)
         if interrupted:
-            warnings.warn(
+            warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
                 ConvergenceWarning,
-                stacklevel=level_of_caller(),
             )
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
     def _warn_of_few(self, n_samples, n_components):
         if n_samples < n_components:
-            warnings.warn(
+            warn(
                 f"n_components={n_components} atoms cannot be told apart by n_samples={n_samples} samples, which are "
                 "fewer: several samples for each atom are needed. X has a row for each sample.",
-                stacklevel=level_of_caller(),
             )
 
     def _learn_online(self, X, components, rng):
@@ -341,10 +338,9 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         self._set_components(components.copy())
         self.unused_atoms_ = ~self.components_.any(axis=1)
         if self.method == "online" and self.unused_atoms_.all():
-            warnings.warn(
+            warn(
                 f"no sample uses any atom with alpha={self.alpha_:g}. Lower alpha.",
                 ConvergenceWarning,
-                stacklevel=level_of_caller(),
             )
 
     def _record(self, entries, n_passes):

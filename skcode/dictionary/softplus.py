@@ -16,14 +16,13 @@ descent ends at the floor, from which it would sometimes, after thousands of ste
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._base import level_of_caller
 from .._parallel import single_threaded_blas
 from .._training import Adam
+from .._warnings import warn
 
 _STEPS_PER_PASS = 100
 _NORM = math.sqrt(10 / 3)  # of samples on the paper's protocol: root mean square with 10 active concepts
@@ -89,11 +88,10 @@ class SoftplusDescent:
             at_rest = record["change"] < tol or (tol > 0 and fastest < 2 * _SLOWEST)
             last = at_rest or epoch == max_epochs
             if last and not usage.any():
-                warnings.warn(
+                warn(
                     f"no sample uses any atom with alpha={self._alpha * self._unit:g}: learning stopped after pass "
                     f"{epoch}. Lower alpha.",
                     ConvergenceWarning,
-                    stacklevel=level_of_caller(),
                 )
             yield record, last
             if last:

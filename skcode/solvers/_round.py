@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .._compiled import compiled
 from ._small_problem import FUSED, INLINED, compute_gram, gap_of, small_gap, solve_small
 
 NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
@@ -16,7 +17,7 @@ PATIENCE = 20  # rounds without a lower objective after which a sample is taken 
 OVERFLOW = -1  # in place of rounds waited: the codes are not sparse, and take too many atoms or too much work
 
 
-@njit(cache=True, **FUSED)
+@compiled(**FUSED)
 def advance(
     n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best, waited, work,
     projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, unit,
@@ -274,7 +275,7 @@ def write_residual(X, i, size, support, values, dictionary, residual):
     return energy
 
 
-@njit(cache=True, **FUSED)
+@compiled(**FUSED)
 def start_from(
     indptr, indices, data, alpha, positive, X, energy, dictionary, squared_norms, rest, rest_energy, support, values,
     sizes, residual,
@@ -297,7 +298,7 @@ def start_from(
             rest[i, k] = residual[k]
 
 
-@njit(cache=True, **FUSED)
+@compiled(**FUSED)
 def emit(support, values, sizes, indptr, indices, data):
     """Write support and values as the rows of a CSR matrix, indices in order."""
     for i in range(sizes.shape[0]):

@@ -20,7 +20,7 @@ _SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atom
 # Reassociation lets the compiler vectorise sums; what it moves are last bits of iterates. Arrays are passed whole, with
 # row numbers: making a view, or taking an array out of a tuple, costs as much in reference counting as a step. Python's
 # ``float`` of a float32 is a float32 here: what has to be float64 says so. Only kernels that Python calls are cached.
-FUSED = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 INLINED = {"inline": "always", **FUSED}
 
 

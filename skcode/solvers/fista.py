@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
+from .._compiled import compiled
 from .._lasso import duality_gap
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from .._proximal import prox_l1, prox_l1_positive
@@ -204,10 +205,10 @@ def _sweep_by_products(X, dictionary, codes, point, pace, still, step, threshold
 
 # Reassociation lets the compiler vectorise sums; it changes the last bits of an iterate, and never a certificate, which
 # is computed elsewhere from the codes as they are.
-_FUSED = {"cache": True, "nogil": True, "fastmath": {"contract", "reassoc"}}
+_FUSED = {"fastmath": {"contract", "reassoc"}}
 
 
-@njit(**_FUSED)
+@compiled(**_FUSED)
 def _proximal_steps(codes, point, slope, pace, still, step, threshold, positive, momentum, restart):
     """Make one iteration for each row, given the correlation of its residual at ``point``, in place."""
     new = np.empty(codes.shape[1], codes.dtype)
@@ -216,7 +217,7 @@ def _proximal_steps(codes, point, slope, pace, still, step, threshold, positive,
         still[i] = moved == 0
 
 
-@njit(**_FUSED)
+@compiled(**_FUSED)
 def _sweep_on_gram(projected, gram, codes, point, pace, still, step, threshold, positive, momentum, restart, n_steps):
     """Make ``n_steps`` iterations row by row, with the Gram rows of the non-zeros of ``point`` only, in place."""
     n_samples, n_components = codes.shape

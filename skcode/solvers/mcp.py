@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
+from .._compiled import compiled
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._prepared import PreparedDictionary, centred, check_penalty, prepare
 from ._result import CodingResult
@@ -138,7 +139,7 @@ def _prox(u, length, alpha, gamma, positive):
     return part if u > 0 else -part
 
 
-@njit(cache=True, **FUSED)
+@compiled(**FUSED)
 def _start(indptr, indices, data, positive, X, dictionary, squared_norms, rest, support, values, sizes):
     residual = np.empty(X.shape[1])
     for i in range(X.shape[0]):
@@ -155,7 +156,7 @@ def _start(indptr, indices, data, positive, X, dictionary, squared_norms, rest, 
             rest[i, k] = residual[k]
 
 
-@njit(cache=True, **FUSED)
+@compiled(**FUSED)
 def _advance(
     n_open, X, norms, open_samples, rest, correlation, support, values, sizes, n_iter, violation, dictionary,
     squared_norms, alpha, gamma, positive, max_iter, tol, rounding, gram, atoms,

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 
+from .._compiled import compiled
 from .._parallel import map_chunks, single_threaded_blas
 from ._prepared import PreparedDictionary, centred, prepare
 from ._small_problem import compute_gram, newton_step, sweep_members
@@ -71,7 +71,7 @@ def _refit_chunk(part, *, X, codes, offset, positive, atoms):
     return values
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _refit_rows(X, indptr, indices, values, dictionary, positive, tolerance, gram):
     capacity, n_features = gram.shape[0], X.shape[1]
     members, active = np.empty(capacity, np.uintp), np.empty(capacity, np.uintp)

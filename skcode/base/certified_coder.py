@@ -1,141 +1,22 @@
-"""What all coders share: samples in, codes out, and back."""
+"""Coders whose codes solve a problem for each sample, each with a certificate."""
 
 from __future__ import annotations
 
-import sys
-import warnings
-from abc import ABC, abstractmethod
-from functools import partial
+from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 
-from . import solvers
-from ._parallel import map_chunks
-from ._validation import (
-    FLOATS,
-    ArrayLike,
-    HasMethods,
-    MatrixLike,
-    StrOptions,
-    check_array,
-    check_is_fitted,
-    check_offset,
-    check_parameters,
-    validate_data,
-)
-from .metrics import unexplained_variance
-from .solvers import CodingResult, PreparedDictionary
+from .. import solvers
+from .._validation import ArrayLike, MatrixLike, StrOptions, check_array
+from .._warnings import warn
+from ..solvers import CodingResult, PreparedDictionary
+from .base_coder import BaseCoder
 
 _PENALTIES = {"l1": "relative duality gap", "mcp": "violation of stationarity"}  # and what certifies them
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
-_CHUNK_SAMPLES = 1024  # that an amortised coder reads codes of at once
-
-
-def level_of_caller():
-    """Return the ``stacklevel`` of the first frame outside skcode and the wrappers of scikit-learn."""
-    level, frame = 1, sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("skcode", "sklearn"):
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """Base of everything that turns samples into codes over a dictionary.
-
-    A fitted coder has ``components_`` of shape ``(n_components, n_features)``, ``offset_`` and ``mean_`` of shape
-    ``(n_features,)``; subclasses say how codes are found, in ``_encode``.
-    """
-
-    @abstractmethod
-    def _encode(self, X):
-        """Return the codes of validated, C-ordered float samples, offset included, in the dtype of ``X``."""
-
-    def transform(self, X: ArrayLike) -> np.ndarray | sp.csr_array:
-        """Return the codes of samples.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        codes : ndarray or CSR array of shape (n_samples, n_components)
-            In the float dtype of ``X``; CSR with ``sparse_output=True``.
-        """
-        return self._encode(self._check_samples(X))
-
-    def inverse_transform(self, X: MatrixLike) -> np.ndarray:
-        """Return the reconstruction ``codes @ components_ + offset_``.
-
-        Parameters
-        ----------
-        X : {array-like, CSR} of shape (n_samples, n_components)
-            Codes.
-
-        Returns
-        -------
-        samples : ndarray of shape (n_samples, n_features)
-            In the float dtype of the codes.
-        """
-        check_is_fitted(self)
-        codes = check_array(X, accept_sparse="csr", dtype=FLOATS, input_name="X")
-        if codes.shape[1] != self.components_.shape[0]:
-            raise ValueError(
-                f"X must hold codes over n_components={self.components_.shape[0]} components, got {codes.shape[1]}."
-            )
-        return np.asarray(codes @ self.components_.astype(codes.dtype)) + self.offset_.astype(codes.dtype)
-
-    def score(self, X: ArrayLike, y=None) -> float:
-        """Return minus the share of variance that the codes leave unexplained; higher is better, 0 is perfect.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-        y : ignored
-            Present for API consistency.
-
-        Returns
-        -------
-        score : float
-            ``-unexplained_variance(X, reconstruction, mean=mean_)``, with the mean of the training data.
-        """
-        X = self._check_samples(X)
-        return -unexplained_variance(X, self.inverse_transform(self._encode(X)), mean=self.mean_)
-
-    def _check_samples(self, X):
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=FLOATS, order="C", reset=False)
-
-    def _check_training_samples(self, X):
-        return validate_data(self, X, dtype=FLOATS, order="C")
-
-    def _set_offset(self, X):
-        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        self.offset_ = check_offset(self.offset, X)
-
-    def _add_to_mean(self, X):
-        """Take note of a block of a stream in ``mean_``."""
-        self._n_seen_samples += len(X)
-        moved = (X.mean(axis=0, dtype=np.float64) - self.mean_) * (len(X) / self._n_seen_samples)
-        self.mean_ = (self.mean_ + moved).astype(X.dtype)
-
-    def _without_offset(self, X):
-        return np.subtract(X, self.offset_).astype(X.dtype, copy=False) if self.offset_.any() else X
-
-    @property
-    def _n_features_out(self):
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 class CertifiedCoder(BaseCoder):
@@ -227,12 +108,11 @@ class CertifiedCoder(BaseCoder):
                 if at_rest
                 else f"Raise {self._prefix}max_iter or {self._prefix}tol."
             )
-            warnings.warn(
+            warn(
                 f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {_PENALTIES[self.penalty]} "
                 f"{options['tol']:g} within {options['max_iter']} iterations; the worst is "
                 f"{result.dual_gap.max():.2g}. {advice}",
                 ConvergenceWarning,
-                stacklevel=level_of_caller(),
             )
 
     def _refitted(self, X, result):
@@ -294,63 +174,3 @@ class CertifiedCoder(BaseCoder):
     def _offset(self, X):
         """Return the offset, or None if there is nothing to subtract."""
         return self.offset_ if self.offset_.any() else None
-
-
-class AmortisedCoder(BaseCoder):
-    """Base of coders that read codes off with a trained network, and may go on from there.
-
-    Subclasses take the parameters of ``_amortised_constraints`` and implement ``_reader``; their ``fit`` ends with
-    ``_fit_refiner``.
-    """
-
-    _amortised_constraints = {
-        "refine": [HasMethods(["codes", "fit", "get_params", "set_params"]), None],
-        "sparse_output": ["boolean"],
-        "n_jobs": [None, Integral],
-        "verbose": ["verbose"],
-    }
-
-    @abstractmethod
-    def _reader(self, dtype):
-        """Return a function of validated samples of a dtype and a format that gives their codes.
-
-        The format is ``"csr"`` or ``"dense"``; the function can be pickled, for workers of other processes.
-        """
-
-    def _check_training_samples(self, X):
-        self._check_refine()
-        return super()._check_training_samples(X)
-
-    def _check_refine(self):
-        if self.refine is None:
-            return
-        if isinstance(self.refine, type) or "dictionary" not in getattr(self.refine, "get_params", dict)():
-            raise ValueError(
-                f"refine must be a coder on a given dictionary, such as FISTACoder(), got {self.refine!r}."
-            )
-        check_parameters(self.refine)
-
-    def _fit_refiner(self, X):
-        """Set ``refiner_``: ``refine`` on this coder's dictionary and offset, or None."""
-        refiner = None
-        if self.refine is not None:
-            refiner = clone(self.refine).set_params(dictionary=self.components_, offset=self.offset_).fit(X)
-        self.refiner_ = refiner
-
-    def _read(self, X, output):
-        """Return the codes that the network reads off validated samples."""
-        work = partial(_read_slice, X=X, read=self._reader(X.dtype), output=output)
-        blocks = map_chunks(work, len(X), _CHUNK_SAMPLES, self.n_jobs)
-        return sp.vstack(blocks, format="csr") if output == "csr" else np.concatenate(blocks)
-
-    def _encode(self, X):
-        if self.refiner_ is None:
-            return self._read(X, "csr" if self.sparse_output else "dense")
-        codes = self.refiner_.codes(X, codes_init=self._read(X, "csr")).codes
-        if sp.issparse(codes) == self.sparse_output:
-            return codes
-        return sp.csr_array(codes) if self.sparse_output else codes.toarray()
-
-
-def _read_slice(part, *, X, read, output):
-    return read(X[part], output)
