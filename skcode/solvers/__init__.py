@@ -2,7 +2,7 @@
 
 from .._lasso import alpha_max, duality_gap, lipschitz, objective
 from ._prepared import PreparedDictionary
-from ._result import CodingResult
+from ._result import CodingResult, Status
 from .fista import fista, ista
 from .mcp import mcp
 from .path import alpha_for_l0, coding_path, largest_alpha
@@ -15,6 +15,7 @@ __all__ = [
     "SOLVERS",
     "CodingResult",
     "PreparedDictionary",
+    "Status",
     "alpha_for_l0",
     "alpha_max",
     "coding_path",
