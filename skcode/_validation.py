@@ -1,21 +1,43 @@
-"""Validation of parameters and arrays: the only file that touches scikit-learn's private names."""
+"""Validation of parameters and arrays: the only file that touches scikit-learn's private names.
+
+The rule for arrays, of every estimator and metric: float32 and float64 stay what they are, from numpy, data frames and
+tensors of other libraries alike, in any byte order; all else becomes float64. An error names the parameter. The rule
+for parameters: every public method checks them, not only `fit`, because ``set_params`` may have come between.
+"""
 
 from __future__ import annotations
 
 import functools
+import operator
+import re
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import scipy.sparse as sp
+import sklearn.utils
+import sklearn.utils.validation
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import _fit_context
-from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
-from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
+from sklearn.utils import check_consistent_length
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_params,
+)
+from sklearn.utils.validation import check_is_fitted, check_random_state
 
 __all__ = [
     "FLOATS",
+    "N_JOBS",
     "ArrayLike",
+    "CheckedParameters",
     "HasMethods",
     "MatrixLike",
     "StrOptions",
@@ -27,6 +49,7 @@ __all__ = [
     "check_offset",
     "check_parameters",
     "check_random_state",
+    "check_ready",
     "check_start",
     "check_true_codes",
     "derived_random_state",
@@ -42,18 +65,83 @@ __all__ = [
 
 FLOATS = [np.float64, np.float32]
 MatrixLike = ArrayLike | sp.sparray | sp.spmatrix
+N_JOBS = [None, Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left")]
+
+
+_passed = weakref.WeakKeyDictionary()  # estimators, with the values of their parameters that are what they are to be
+
+
+class CheckedParameters:
+    """Mixin of estimators whose public methods all check the parameters, by `fit_context` or `check_ready`."""
+
+    def _validate_params(self):
+        """Raise if a parameter by itself, or together with another, is not what it is to be.
+
+        scikit-learn calls this before `fit`. What has passed is not looked at again until it is another object, so that
+        the other methods can afford it.
+        """
+        names = tuple(type(self)._parameter_constraints)
+        values = [getattr(self, name) for name in names]
+        passed = _passed.get(self)
+        if passed is None or not all(map(operator.is_, passed, values)):
+            try:
+                super()._validate_params()
+            except InvalidParameterError as error:
+                raise InvalidParameterError(f"{error}{_hint(self, str(error))}") from None
+            _passed[self] = values
+        self._check_combinations()
+
+    def _check_combinations(self):
+        """Raise if parameters do not go together; for subclasses."""
+
+
+def _hint(estimator, message):
+    """Return what may have been meant by the value that a message is about."""
+    name = message.split("'")[1]
+    value = getattr(estimator, name)
+    if name == "dictionary" and hasattr(value, "get_params"):
+        return f" If it is fitted, give dictionary={type(value).__name__.lower()}.components_, and offset=its offset_."
+    if name == "dictionary" and isinstance(value, Integral) and hasattr(estimator, "n_components"):
+        return f" The number of components is n_components={value}."
+    if "array-like" in estimator._parameter_constraints[name] and isinstance(value, str | PathLike):
+        return " A file must be loaded first, with np.load or whatever reads it."
+    return ""
+
+
+def check_parameters(estimator):
+    """Raise if a parameter of an estimator, of skcode or scikit-learn, is not what it is to be."""
+    if hasattr(estimator, "_validate_params"):
+        estimator._validate_params()
+
+
+def check_ready(estimator):
+    """Raise unless an estimator is fitted and its parameters, which may have changed since, are what they are to be."""
+    check_is_fitted(estimator)
+    if not get_config()["skip_parameter_validation"]:
+        check_parameters(estimator)
 
 
 def fit_context(*, prefer_skip_nested_validation):
-    """Return a decorator: scikit-learn's, and a call that fails leaves the estimator as it was."""
+    """Return a decorator: scikit-learn's, and a call that fails leaves the estimator as it was.
+
+    Its attributes are put back, and the lists and dictionaries among them as they were. Arrays and objects are put back
+    as well, but not copied: a method must not change one in place that an attribute refers to, but make another, and
+    set it when it is whole.
+    """
 
     def decorate(method):
         validated = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)(method)
 
         @functools.wraps(method)
         def undone_if_it_fails(estimator, *args, **kwargs):
-            before = estimator.__dict__.copy()
+            parameters = estimator._get_param_names()
+            before = {
+                name: value if name in parameters else _with_own_containers(value)
+                for name, value in vars(estimator).items()
+            }
             try:
+                if method.__name__ == "partial_fit" and not get_config()["skip_parameter_validation"]:
+                    check_parameters(estimator)  # scikit-learn does so before the first block only
                 return validated(estimator, *args, **kwargs)
             except BaseException:
                 estimator.__dict__.clear()
@@ -63,6 +151,19 @@ def fit_context(*, prefer_skip_nested_validation):
         return undone_if_it_fails
 
     return decorate
+
+
+def _with_own_containers(value):
+    """Return a value with lists and dictionaries copied, at any depth, and all else as it is."""
+    if type(value) is dict:
+        return {key: _with_own_containers(each) for key, each in value.items()}
+    if type(value) is list:
+        return [_with_own_containers(each) for each in value] if any(map(_is_container, value)) else value.copy()
+    return value
+
+
+def _is_container(value):
+    return type(value) in (dict, list)
 
 
 def positive_real():
@@ -99,19 +200,119 @@ def derived_random_state(random_state):
     return np.random.RandomState(check_random_state(random_state).randint(2**31 - 1))
 
 
-def check_parameters(estimator):
-    """Raise if a parameter of an estimator, of skcode or scikit-learn, is not what it is to be."""
-    if hasattr(estimator, "_validate_params"):
-        estimator._validate_params()
+def check_array(array, *, input_name, dtype="numeric", ensure_2d=True, **options):
+    """Return an array as scikit-learn's function of this name does, by the rule for arrays above.
+
+    A sparse matrix must be well-formed: kernels and scipy do not look at its indices again.
+    """
+    with _named(input_name):
+        array = _readable(array, input_name, ensure_2d)
+        return sklearn.utils.check_array(
+            array, input_name=input_name, dtype=_native(array, dtype), ensure_2d=ensure_2d, **options
+        )
+
+
+def validate_data(estimator, X, *, dtype="numeric", **options):
+    """Return the samples of an estimator as scikit-learn's function of this name does, by the rule for arrays above."""
+    if isinstance(X, Iterator):
+        whole = "to partial_fit" if hasattr(estimator, "partial_fit") else "to transform"
+        raise TypeError(f"X must be an array, got {type(X).__name__!r}. Give its blocks {whole}, one at a time.")
+    with _named("X"):
+        X = _readable(X, "X", ensure_2d=True)
+        return sklearn.utils.validation.validate_data(estimator, X, dtype=_native(X, dtype), **options)
+
+
+@contextmanager
+def _named(name):
+    """Put the name of a parameter in front of what scikit-learn and numpy say about it, if it is not in there."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError) or re.search(rf"\b{name}\b", str(error)):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+
+
+def _readable(value, name, ensure_2d):
+    """Return what is not yet an array as one, and leave data frames to scikit-learn; say what cannot be one."""
+    if isinstance(value, str | bytes | PathLike):
+        raise TypeError(f"{name} must be an array, got {value!r}. A file must be loaded first, as by np.load.")
+    if isinstance(value, Iterator):
+        raise TypeError(f"{name} must be an array, got {type(value).__name__!r}.")
+    if sp.issparse(value):
+        return _well_formed(value, name)
+    if hasattr(value, "iloc") or hasattr(value, "columns"):
+        return value
+    if not isinstance(value, np.ndarray):
+        value = _from_elsewhere(value, name)
+    if ensure_2d and value.ndim != 2:
+        raise ValueError(f"{name} must have 2 dimensions, got {_dimensions(value, name)}")
+    return value
+
+
+def _dimensions(array, name):
+    if array.ndim == 0:
+        return f"a single {type(array.item()).__name__}."
+    if array.ndim == 1:
+        return (
+            f"shape {array.shape}. Reshape your data: {name}.reshape(1, -1) is a single row, {name}.reshape(-1, 1) a "
+            "single column."
+        )
+    n_last = array.shape[-1]
+    return f"shape {array.shape}. {name}.reshape(-1, {n_last}) has a row for each vector of {n_last}."
+
+
+def _from_elsewhere(value, name):
+    """Return the array behind a list, or a tensor of another library, in its own dtype."""
+    if getattr(value, "requires_grad", False):
+        raise TypeError(f"{name} requires a gradient, which is not passed on: give {name}.detach().")
+    try:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except (TypeError, RuntimeError, BufferError) as error:
+        dtype = str(getattr(value, "dtype", ""))
+        if "bfloat16" in dtype:
+            raise TypeError(f"{name} is of {dtype}, which numpy does not have: give {name}.float().") from error
+        raise TypeError(f"{name} must be an array in main memory, got {type(value).__name__!r}: {error}") from error
+
+
+def _native(array, dtype):
+    """Return the dtypes to take, so that floats of the other byte order keep their precision."""
+    own = getattr(array, "dtype", None)
+    if isinstance(own, np.dtype) and isinstance(dtype, list) and own.newbyteorder("=") in dtype:
+        return own.newbyteorder("=")
+    return dtype
+
+
+def _well_formed(matrix, name):
+    """Return a sparse matrix whose indices all lie within its shape, or raise."""
+    if matrix.format == "coo":
+        inside = all(
+            not len(index) or (index.min() >= 0 and index.max() < size)
+            for index, size in zip((matrix.row, matrix.col), matrix.shape, strict=True)
+        )
+        if not inside:
+            raise ValueError(f"{name} has indices outside its shape {matrix.shape}.")
+        return matrix
+    if matrix.format not in ("csr", "csc", "bsr"):
+        matrix = matrix.tocsr()
+    try:
+        own = (matrix.data, matrix.indices, matrix.indptr)
+        type(matrix)(own, shape=matrix.shape, copy=False).check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a well-formed sparse matrix: {error}.") from error
+    return matrix
 
 
 def check_dictionary(dictionary, n_features=None, name="dictionary"):
     """Return ``dictionary`` as a fresh C-ordered float array of shape ``(n_components, n_features)``, or raise."""
     dictionary = check_array(dictionary, dtype=FLOATS, order="C", copy=True, input_name=name)
     if n_features is not None and dictionary.shape[1] != n_features:
+        hint = f" Its transpose would fit: give {name}.T." if dictionary.shape[0] == n_features else ""
         raise ValueError(
             f"{name} has shape {dictionary.shape}, one atom of {dictionary.shape[1]} features per row; "
-            f"X has {n_features} features."
+            f"X has {n_features} features.{hint}"
         )
     return dictionary
 

@@ -96,7 +96,7 @@ def test_codes_of_the_wrong_width_are_rejected(estimator, shift):
     [
         (SparseAutoencoder(20, max_epochs=2, random_state=0), {"learning_rate": 1e300}),
         (SparseAutoencoder(20, max_epochs=2, random_state=0), {"activation": "relu", "refine": DictionaryLearner()}),
-        (MLPCoder(20, max_epochs=2, random_state=0), {"learning_rate": 1e300}),
+        (MLPCoder(n_components=20, max_epochs=2, random_state=0), {"learning_rate": 1e300}),
         (DictionaryLearner(20, max_epochs=2, random_state=0), {"offset": np.zeros(3)}),
         (FISTACoder(), {"target_l0": 500}),
     ],
@@ -112,7 +112,13 @@ def test_a_fit_that_fails_leaves_everything_as_it_was(estimator, bad, shift):
 
 @pytest.mark.parametrize(
     "estimator",
-    [SparseAutoencoder(20), SparseAutoencoder(20, whiten=True), LISTACoder(20), MLPCoder(20), DictionaryLearner(20)],
+    [
+        SparseAutoencoder(20),
+        SparseAutoencoder(20, whiten=True),
+        LISTACoder(n_components=20),
+        MLPCoder(n_components=20),
+        DictionaryLearner(20),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("scale", [1e-170, 1e200])

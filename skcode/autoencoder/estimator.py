@@ -29,7 +29,6 @@ from .._validation import (
 )
 from .._warnings import warn
 from ..base import AmortisedCoder
-from ..metrics import unexplained_variance
 from ..preprocessing import PCAWhitener
 from .encoders import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK, threshold_for
 from .input_map import InputMap, Scaling, Whitening
@@ -398,7 +397,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                 last = False
                 if held_out is not None:
                     self._store(training, judge)
-                    entries["held_out"] = self._unexplained(held_out)
+                    entries["held_out"] = self._unexplained_by(self._blocks_read_off(held_out), held_out)
                     if training.settled(entries["mean_l0"]):
                         # Without its penalty, a given alpha would be best before it works.
                         price = entries["penalty"] * self._map.unit**2 / variance if training.target_l0 is None else 0.0
@@ -451,7 +450,6 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             first block, ``n_components`` or ``activation`` are not those of the `fit` before, all samples of the first
             block are the same, or with ``whiten`` it has no more of them than features.
         """
-        self._check_refine()
         fitted = hasattr(self, "components_")
         dtype = [self.components_.dtype] if fitted else FLOATS
         X = validate_data(self, X, dtype=dtype, order="C", reset=not fitted)
@@ -611,7 +609,6 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         return public | {
             "offset_": public["decoder_bias_"],
             "alpha_": float(training.alpha),
-            "refiner_": None,
             "_activation": activation,
         }
 
@@ -636,10 +633,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     def _reader(self, dtype):
         return partial(_read, activation=self._activation, parameters=self._of_inference(dtype))
 
-    def _unexplained(self, X):
-        return unexplained_variance(X, self.inverse_transform(self._read(X, "csr")), mean=self.mean_)
 
-
-def _read(X, output, *, activation, parameters):
+def _read(X, sparse, *, activation, parameters):
     codes = activation.encode(parameters, X)
-    return codes.tocsr() if output == "csr" else codes.toarray()
+    return codes.tocsr() if sparse else codes.toarray()

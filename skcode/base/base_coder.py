@@ -11,25 +11,39 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from .._validation import (
     FLOATS,
     ArrayLike,
+    CheckedParameters,
     MatrixLike,
     check_array,
-    check_is_fitted,
     check_offset,
+    check_ready,
     validate_data,
 )
-from ..metrics import unexplained_variance
+from .._warnings import warn
+from ..metrics import UnexplainedVariance
+
+_ROWS_AT_ONCE = 8192  # that are coded at once where only a sum over them is wanted
+_ENOUGH = 10  # samples, none of which has a code: fewer may well lie below the penalty
 
 
-class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseCoder(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of everything that turns samples into codes over a dictionary.
 
     A fitted coder has ``components_`` of shape ``(n_components, n_features)``, ``offset_`` and ``mean_`` of shape
-    ``(n_features,)``; subclasses say how codes are found, in ``_encode``.
+    ``(n_features,)``; subclasses say how codes are found, in ``_encode``. Every public method begins with
+    ``_check_samples`` or ``check_ready``.
     """
 
     @abstractmethod
     def _encode(self, X):
-        """Return the codes of validated, C-ordered float samples, offset included, in the dtype of ``X``."""
+        """Return the codes of validated float samples, offset included, in the dtype of ``X``."""
+
+    @abstractmethod
+    def _sparse_blocks(self, X):
+        """Yield slices of validated samples, each with their codes as CSR."""
+
+    @abstractmethod
+    def _what_silences(self, X):
+        """Return the end of the warning that all codes are zero: why that is, and what to change."""
 
     def transform(self, X: ArrayLike) -> np.ndarray | sp.csr_array:
         """Return the codes of samples.
@@ -43,8 +57,16 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         -------
         codes : ndarray or CSR array of shape (n_samples, n_components)
             In the float dtype of ``X``; CSR with ``sparse_output=True``.
+
+        Warns
+        -----
+        UserWarning
+            If all codes are zero, and ten samples or more are not.
         """
-        return self._encode(self._check_samples(X))
+        X = self._check_samples(X)
+        codes = self._encode(X)
+        self._warn_of_silence(X, codes)
+        return codes
 
     def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Return the reconstruction ``codes @ components_ + offset_``.
@@ -59,13 +81,13 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         samples : ndarray of shape (n_samples, n_features)
             In the float dtype of the codes.
         """
-        check_is_fitted(self)
+        check_ready(self)
         codes = check_array(X, accept_sparse="csr", dtype=FLOATS, input_name="X")
         if codes.shape[1] != self.components_.shape[0]:
             raise ValueError(
                 f"X must hold codes over n_components={self.components_.shape[0]} components, got {codes.shape[1]}."
             )
-        return np.asarray(codes @ self.components_.astype(codes.dtype)) + self.offset_.astype(codes.dtype)
+        return self._reconstruction(codes)
 
     def score(self, X: ArrayLike, y=None) -> float:
         """Return minus the share of variance that the codes leave unexplained; higher is better, 0 is perfect.
@@ -73,7 +95,7 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Samples.
+            Samples; they are coded in blocks, and only the codes of one block are kept, as CSR.
         y : ignored
             Present for API consistency.
 
@@ -83,14 +105,36 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             ``-unexplained_variance(X, reconstruction, mean=mean_)``, with the mean of the training data.
         """
         X = self._check_samples(X)
-        return -unexplained_variance(X, self.inverse_transform(self._encode(X)), mean=self.mean_)
+        return -self._unexplained_by(self._sparse_blocks(X), X)
+
+    def _unexplained_by(self, coded, X):
+        """Return the share of variance that is left by codes, as pairs of a slice of samples and the codes of these."""
+        unexplained = UnexplainedVariance(self.mean_)
+        for part, codes in coded:
+            unexplained.add(X[part], self._reconstruction(codes))
+        return unexplained.share()
+
+    def _reconstruction(self, codes):
+        return np.asarray(codes @ self.components_.astype(codes.dtype)) + self.offset_.astype(codes.dtype)
 
     def _check_samples(self, X):
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=FLOATS, order="C", reset=False)
+        check_ready(self)
+        return validate_data(self, X, dtype=FLOATS, reset=False)
 
     def _check_training_samples(self, X):
         return validate_data(self, X, dtype=FLOATS, order="C")
+
+    def _warn_of_silence(self, X, codes):
+        """Warn if a call has found no code for any of its samples, although there are enough that are not zero."""
+        if len(X) < _ENOUGH or (codes.nnz if sp.issparse(codes) else codes[:_ENOUGH].any() or codes.any()):
+            return
+        rounding = 2 * np.finfo(X.dtype).eps  # of a sample that is the offset
+        n_samples = sum(
+            np.count_nonzero(np.abs(X[part] - self.offset_).max(axis=1) > rounding * np.abs(X[part]).max(axis=1))
+            for part in blocks(len(X))
+        )
+        if n_samples >= _ENOUGH:
+            warn(f"all codes of {n_samples} samples that are not zero are zero{self._what_silences(X)}")
 
     def _set_offset(self, X):
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
@@ -113,3 +157,9 @@ class BaseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def blocks(n_samples):
+    """Yield slices of samples, large enough for any coder to work at full speed."""
+    for start in range(0, n_samples, _ROWS_AT_ONCE):
+        yield slice(start, start + _ROWS_AT_ONCE)

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from numbers import Integral
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import solvers
-from .._validation import ArrayLike, MatrixLike, StrOptions, check_array
+from .._validation import N_JOBS, ArrayLike, MatrixLike, StrOptions, check_array
 from .._warnings import warn
-from ..solvers import CodingResult, PreparedDictionary
-from .base_coder import BaseCoder
+from ..solvers import CodingResult, PreparedDictionary, Status
+from .base_coder import BaseCoder, blocks
 
-_PENALTIES = {"l1": "relative duality gap", "mcp": "violation of stationarity"}  # and what certifies them
+_CERTIFICATES = {"l1": "relative duality gap", "mcp": "violation of stationarity"}  # of each penalty
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
+
+
+class Stopping(NamedTuple):
+    """When the work on a sample ends."""
+
+    max_iter: int
+    tol: float
 
 
 class CertifiedCoder(BaseCoder):
     """Base of coders whose codes solve a problem for each sample, each with a certificate.
 
-    Subclasses take the parameters of ``_inference_constraints`` and implement ``_inference_options``; their ``fit``
-    calls ``_set_offset``, ``_set_components`` and sets ``alpha_``.
+    Subclasses take the parameters of ``_inference_constraints``, ``max_iter`` and ``tol``; their ``fit`` calls
+    ``_set_offset``, sets ``components_`` and ``alpha_``.
     """
 
-    _prefix = ""  # of the parameters of inference, where those of learning have the same names
+    restart = True  # of subclasses without this parameter
+    _prefix = ""  # of max_iter and tol, where learning has parameters of these names
     _inference_constraints = {
         "offset": ["array-like", StrOptions({"mean"}), None],
         "positive": ["boolean"],
-        "penalty": [StrOptions(set(_PENALTIES))],
+        "penalty": [StrOptions(set(_CERTIFICATES))],
         "debias": ["boolean"],
         "solver": [StrOptions(set(solvers.SOLVERS))],
         "sparse_output": ["boolean"],
-        "n_jobs": [None, Integral],
+        "n_jobs": N_JOBS,
         "verbose": ["verbose"],
     }
-
-    @abstractmethod
-    def _inference_options(self):
-        """Return the solver's ``max_iter``, ``tol`` and ``restart``."""
 
     def codes(self, X: ArrayLike, codes_init: MatrixLike | None = None) -> CodingResult:
         """Return the codes of samples with what was spent on them and their certificate.
@@ -56,14 +60,17 @@ class CertifiedCoder(BaseCoder):
         Returns
         -------
         result : CodingResult
-            ``codes`` as `transform` returns them; ``n_iter`` and ``dual_gap`` (relative to ``1/2 ||x - offset||^2``)
-            of shape (n_samples,). With ``debias=True`` the gap is that of the codes before the refit; with
-            ``penalty="mcp"`` it is the violation of stationarity (see `skcode.solvers.mcp`).
+            ``codes`` as `transform` returns them; ``n_iter``, ``status`` and ``dual_gap`` (relative to
+            ``1/2 ||x - offset||^2``) of shape (n_samples,). With ``debias=True`` the gap is that of the codes before
+            the refit; with ``penalty="mcp"`` there is a ``violation`` of stationarity in its place (see
+            `skcode.solvers.mcp`).
 
         Warns
         -----
         ConvergenceWarning
-            Once, if any sample misses ``tol`` within ``max_iter`` iterations.
+            Once, if any sample misses ``tol``; it tells how the work on them ended, and what to change.
+        UserWarning
+            If all codes are zero, and ten samples or more are not.
 
         Raises
         ------
@@ -71,9 +78,11 @@ class CertifiedCoder(BaseCoder):
             If ``X`` or ``codes_init`` has another shape, or numbers that are not finite.
         """
         X = self._check_samples(X)
-        return self._infer(X, None if codes_init is None else self._check_start(codes_init, X))
+        result = self._infer(X, None if codes_init is None else self._check_codes_init(codes_init, X))
+        self._warn_of_silence(X, result.codes)
+        return result
 
-    def _check_start(self, codes_init, X):
+    def _check_codes_init(self, codes_init, X):
         codes = check_array(codes_init, accept_sparse="csr", dtype=X.dtype, input_name="codes_init")
         wanted = len(X), len(self.components_)
         if codes.shape != wanted:
@@ -87,6 +96,17 @@ class CertifiedCoder(BaseCoder):
     def _encode(self, X):
         return self._infer(X).codes
 
+    def _sparse_blocks(self, X, codes_init=None, warns=True):
+        """Yield slices and their codes; ``codes_init`` makes those to start from out of a slice."""
+        results = []
+        for part in blocks(len(X)):
+            start = None if codes_init is None else self._check_codes_init(codes_init(part), X[part])
+            result = self._solve(X[part], sparse_output=True, codes_init=start)
+            yield part, self._refitted(X[part], result).codes
+            results.append(result._replace(codes=np.empty((len(X[part]), 0))))
+        if warns:
+            self._warn_of_misses(CodingResult.concatenate(results), X.dtype)
+
     def _infer(self, X, codes_init=None):
         result = self._solve(X, codes_init=codes_init)
         self._warn_of_misses(result, X.dtype)
@@ -94,70 +114,96 @@ class CertifiedCoder(BaseCoder):
             l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
             print(
                 f"[{type(self).__name__}] {len(X)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
-                f"iterations, worst {_PENALTIES[self.penalty]} {result.dual_gap.max():.1e}"
+                f"iterations, worst {_CERTIFICATES[self.penalty]} {result.certificate.max():.1e}"
             )
         return self._refitted(X, result)
 
     def _warn_of_misses(self, result, dtype):
-        options = self._inference_options()
-        missed = ~(result.dual_gap <= options["tol"])  # NaN, from samples too large to square, is a miss
-        if options["tol"] > 0 and missed.any():
-            at_rest = dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
-            advice = (
-                f"They are at rest: float32 gets no closer. Raise {self._prefix}tol, or use float64."
-                if at_rest
-                else f"Raise {self._prefix}max_iter or {self._prefix}tol."
-            )
-            warn(
-                f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {_PENALTIES[self.penalty]} "
-                f"{options['tol']:g} within {options['max_iter']} iterations; the worst is "
-                f"{result.dual_gap.max():.2g}. {advice}",
-                ConvergenceWarning,
-            )
+        """Warn of samples that are not certified, once for all of them, with how their work ended."""
+        max_iter, tol = self._stopping
+        missed = np.count_nonzero(result.status != Status.CERTIFIED)
+        if tol == 0 or not missed:
+            return
+        endings = {
+            Status.AT_REST: f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol"
+            + (", or use float64" if dtype == np.float32 else ""),
+            Status.OUT_OF_ITERATIONS: f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol",
+            Status.TOO_DENSE: "have too many non-zeros for this solver: raise alpha",
+        }
+        counts = {status: np.count_nonzero(result.status == status) for status in endings}
+        told = "; ".join(f"{n} {endings[status]}" for status, n in counts.items() if n)
+        warn(
+            f"{missed} of {len(result.status)} samples missed the {_CERTIFICATES[self.penalty]} {tol:g}; the worst is "
+            f"{result.certificate.max():.2g}. Of these, {told}.",
+            ConvergenceWarning,
+        )
+
+    def _what_silences(self, X):
+        largest = solvers.largest_alpha(X, self._prepared, positive=self.positive, offset=self._offset_or_none)
+        if largest == 0:
+            return ": none of them correlates with any atom."
+        return f" with alpha={self.alpha_:g}: above {largest:.3g} there are none. Lower alpha, or scale the samples."
 
     def _refitted(self, X, result):
         if not self.debias:
             return result
         codes = solvers.refit(
-            X, result.codes, self._dictionary(), positive=self.positive, offset=self._offset(X), n_jobs=self.n_jobs
+            X, result.codes, self._prepared, positive=self.positive, offset=self._offset_or_none, n_jobs=self.n_jobs
         )
         return result._replace(codes=codes)
 
     def _solve(self, X, sparse_output=None, codes_init=None):
-        self._check_solver()
-        options = self._inference_options()
-        if self.penalty == "mcp":
-            options.pop("restart")
-        return (solvers.SOLVERS[self.solver] if self.penalty == "l1" else solvers.mcp)(
+        max_iter, tol = self._stopping
+        result = self._solver()(
             X,
-            self._dictionary(),
+            self._prepared,
             self.alpha_,
             positive=self.positive,
+            max_iter=max_iter,
+            tol=tol,
             codes_init=codes_init,
-            offset=self._offset(X),
+            offset=self._offset_or_none,
             sparse_output=self.sparse_output if sparse_output is None else sparse_output,
             n_jobs=self.n_jobs,
-            **options,
         )
+        if result.status is not None:
+            return result
+        ended = np.where(result.n_iter < max_iter, Status.AT_REST, Status.OUT_OF_ITERATIONS)
+        return result._replace(status=np.where(result.certificate <= tol, Status.CERTIFIED, ended).astype(np.int8))
 
-    def _check_solver(self):
+    def _solver(self):
+        """Return the function that solves the problem with ``penalty`` by ``solver``."""
+        if self.penalty == "mcp":
+            return solvers.mcp
+        return partial(solvers.fista, restart=self.restart) if self.solver == "fista" else solvers.SOLVERS[self.solver]
+
+    def _check_combinations(self):
+        super()._check_combinations()
         if self.penalty == "mcp" and self.solver != "working_set":
             raise ValueError(f"penalty='mcp' has a solver of its own: leave solver='working_set', got {self.solver!r}.")
 
-    def _check_training_samples(self, X):
-        self._check_solver()
-        return super()._check_training_samples(X)
+    @property
+    def _stopping(self):
+        return Stopping(getattr(self, f"{self._prefix}max_iter"), getattr(self, f"{self._prefix}tol"))
+
+    @property
+    def components_(self):
+        """The dictionary, read-only; assign another array to replace it."""
+        try:
+            return vars(self)["components_"]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no components_ before it is fitted.") from None
+
+    @components_.setter
+    def components_(self, components):
+        self._set_components(np.array(components))
 
     def _set_components(self, components):
-        self.components_ = components.view()
-        self.components_.flags.writeable = False  # what is computed from them would not follow a change in place
-        self._prepared = PreparedDictionary(self.components_)
-
-    def _dictionary(self):
-        """Return ``components_``, with what earlier calls computed from them."""
-        prepared = getattr(self, "_prepared", None)
-        known = prepared is not None and prepared.components is self.components_
-        return prepared if known else PreparedDictionary(self.components_)
+        """Take over an array that nobody else will change, with what is computed from it from now on."""
+        components = components.view()
+        components.flags.writeable = False
+        vars(self)["components_"] = components
+        self._prepared = PreparedDictionary(components)
 
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_prepared"}
@@ -165,12 +211,13 @@ class CertifiedCoder(BaseCoder):
     def __setstate__(self, state):
         super().__setstate__(state)
         if "components_" in state:
-            self._set_components(self.components_)
+            self._set_components(state["components_"])
 
     def _iterations_on_probe(self, X):
         """Return the most iterations, at least 1, that the first training samples need."""
         return max(1, int(self._solve(X[:_PROBE_SAMPLES]).n_iter.max()))
 
-    def _offset(self, X):
-        """Return the offset, or None if there is nothing to subtract."""
+    @property
+    def _offset_or_none(self):
+        """The offset, or None if there is nothing to subtract."""
         return self.offset_ if self.offset_.any() else None

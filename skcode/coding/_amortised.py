@@ -8,13 +8,15 @@ A network is a class with
 * ``backward(parameters, X, kept, slope)``: the gradients, given that of the codes;
 * ``project(parameters)``: back to where parameters may be, in place, after a step.
 
-``parameters["dictionary"]`` is there for all of them, whether it is learned or not. Networks see samples, codes and
-alpha divided by ``scale_``, so that the units of the data do not matter to learning rates.
+``parameters["dictionary"]`` is there for all of them, whether it is learned or not. Neither the units of the data nor
+norms of atoms matter to learning rates: networks see samples divided by ``scale_``, atoms divided by powers of two that
+make their norms about 1, and codes and penalties to match.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +26,6 @@ from .._parallel import single_threaded_blas
 from .._training import Adam, minibatches, record
 from .._validation import (
     StrOptions,
-    check_dictionary,
     check_random_state,
     check_true_codes,
     derived_random_state,
@@ -32,8 +33,9 @@ from .._validation import (
     positive_real,
 )
 from ..base import AmortisedCoder
-from .oracle_coder import least_squares_dictionary
+from ._dictionaries import given_dictionary, least_squares_dictionary
 
+_FARTHEST_NORM = 40  # power of two from the typical norm of atoms, beyond which one is as good as zero, or all there is
 _WORSE = 2  # times the loss of the first batch, whose samples are not the others
 
 
@@ -66,13 +68,14 @@ class TrainedCoder(AmortisedCoder):
         self._check_width(components, codes)
         self.scale_ = _power_of_two(scale_of(X, self.offset_))
         centred = centred / centred.dtype.type(self.scale_)
-        codes = None if codes is None else codes / self.scale_
+        exponents = norm_exponents(components)
+        aim = Aim.of(self.alpha, codes, self.scale_, exponents)
         rng = check_random_state(self.random_state)
         network = self._network()
-        start = components.astype(X.dtype)
-        parameters = {**network.initialise(start, self.alpha / self.scale_, rng), "dictionary": start}
+        start = np.ldexp(components, -exponents[:, None]).astype(X.dtype)
+        parameters = {**network.initialise(start, aim.alpha, rng), "dictionary": start}
         with single_threaded_blas, np.errstate(over="ignore", invalid="ignore"):
-            self._train(network, parameters, centred, codes, learned, rng)
+            self._train(network, parameters, centred, aim, learned, rng)
         dictionary = parameters.pop("dictionary")
         self.components_ = dictionary if learned else components
         self.weights_, self._trained = parameters, network
@@ -88,9 +91,9 @@ class TrainedCoder(AmortisedCoder):
     def _first_components(self, X, codes):
         """Return the dictionary: the given one, the one behind true codes, or random atoms to start from."""
         if self.dictionary is not None:
-            return check_dictionary(self.dictionary, n_features=X.shape[1])
+            return given_dictionary(self.dictionary, X.shape[1])
         if codes is not None:
-            return least_squares_dictionary(codes, X).astype(X.dtype)
+            return least_squares_dictionary(codes, X)
         n_components = 2 * X.shape[1] if self.n_components is None else self.n_components
         atoms = derived_random_state(self.random_state).standard_normal((n_components, X.shape[1])).astype(X.dtype)
         return unit_rows(atoms)
@@ -105,17 +108,14 @@ class TrainedCoder(AmortisedCoder):
                 "loss='objective' trains without y."
             )
 
-    def _train(self, network, parameters, X, true, learned, rng):
+    def _train(self, network, parameters, X, aim, learned, rng):
         optimiser = Adam(parameters, self.learning_rate)
         self.history_, self.n_iter_ = {}, 0
-        alpha = self.alpha / self.scale_
         first = None  # loss, before any step
         for epoch in range(self.max_epochs):
             total, n_active = 0.0, 0
             for batch in minibatches(len(X), self.batch_size, rng):
-                loss, codes, gradients = loss_and_gradients(
-                    network, parameters, X[batch], None if true is None else true[batch], alpha
-                )
+                loss, codes, gradients = loss_and_gradients(network, parameters, X[batch], aim[batch])
                 first = loss if first is None else first
                 if learned:
                     slope, atoms = gradients["dictionary"], parameters["dictionary"]
@@ -131,9 +131,9 @@ class TrainedCoder(AmortisedCoder):
             last = epoch + 1 == self.max_epochs
             if not np.isfinite(total) or (last and not all(np.isfinite(each).all() for each in parameters.values())):
                 raise ValueError(f"training diverged in epoch {epoch + 1}: {self._advice()}")
-            entries = {"loss": total / len(X) * self.scale_**2, "mean_l0": n_active / len(X)}
+            entries = {"loss": total / len(X) * aim.unit, "mean_l0": n_active / len(X)}
             record(self, entries, "epoch", self.max_epochs)
-        first, zero, final = (self.scale_**2 * each for each in (first, _loss_of_zero(X, true), total / len(X)))
+        first, zero, final = (aim.unit * each for each in (first, _loss_of_zero(X, aim), total / len(X)))
         if final > _WORSE * max(first, zero):
             raise ValueError(
                 f"training diverged: the loss went from {first:.2g} to {final:.2g}, and codes of zero have {zero:.2g}: "
@@ -141,16 +141,18 @@ class TrainedCoder(AmortisedCoder):
             )
 
     def _advice(self):
-        return f"learning_rate={self.learning_rate:g} is too large, or atoms are not of moderate norm."
+        return f"learning_rate={self.learning_rate:g} is too large, or norms of atoms differ too much."
 
     def _reader(self, dtype):
+        exponents = norm_exponents(self.components_)
+        dictionary = np.ldexp(self.components_, -exponents[:, None])
         parameters = {
-            name: value.astype(dtype, copy=False)
-            for name, value in {**self.weights_, "dictionary": self.components_}.items()
+            name: value.astype(dtype, copy=False) for name, value in {**self.weights_, "dictionary": dictionary}.items()
         }
         return partial(
-            _read, offset=self.offset_, scale=dtype.type(self.scale_), network=self._trained, parameters=parameters
-        )
+            _read, offset=self.offset_, scale=dtype.type(self.scale_),
+            unit=np.ldexp(self.scale_, -exponents).astype(dtype), network=self._trained, parameters=parameters,
+        )  # fmt: skip
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -158,44 +160,86 @@ class TrainedCoder(AmortisedCoder):
         return tags
 
 
-def _read(X, output, *, offset, scale, network, parameters):
-    X = np.subtract(X, offset).astype(X.dtype, copy=False)
-    X /= scale
-    codes, _ = network.forward(parameters, X)
-    codes *= scale
-    return sp.csr_array(codes) if output == "csr" else codes
+class Aim(NamedTuple):
+    """What is minimised, for codes ``z`` of scaled samples ``x`` over scaled atoms.
 
-
-def loss_and_gradients(network, parameters, X, true, alpha):
-    """Return what is minimised, the codes, and its gradients.
-
-    Without true codes, the objective ``1/2 ||x - z D||^2 + alpha sum |z|``, mean over samples; with them,
-    ``(z - true)^2``, mean over samples and components.
+    Without true codes, the objective ``1/2 ||x - z D||^2 + sum alpha |z|``, mean over samples; with them, ``weight *
+    (z - true)^2``, mean over samples and components.
     """
+
+    alpha: np.ndarray  # of each component
+    true: np.ndarray | sp.csr_array | None = None
+    weight: np.ndarray | float = 1.0  # of each component: errors of codes count as they are in the units of the user
+    unit: float = 1.0  # of what is minimised, in those of the user
+
+    @classmethod
+    def of(cls, alpha, true, scale, exponents):
+        """Return what is minimised for samples divided by ``scale``, and atoms by 2 to the power of ``exponents``."""
+        alphas = np.ldexp(alpha / scale, -exponents)
+        if true is None:
+            return cls(alphas, unit=scale**2)
+        typical = int(np.median(exponents))
+        if sp.issparse(true):
+            scaled = true.astype(np.float64)
+            scaled.data = np.ldexp(scaled.data / scale, exponents[scaled.indices])
+        else:
+            scaled = np.ldexp(true / scale, exponents)
+        return cls(alphas, scaled, np.ldexp(1.0, 2 * (typical - exponents)), float(np.ldexp(scale, -typical)) ** 2)
+
+    def __getitem__(self, rows):
+        """Return the aim of some of the samples."""
+        return self if self.true is None else self._replace(true=self.true[rows])
+
+
+def loss_and_gradients(network, parameters, X, aim):
+    """Return what is minimised, the codes, and its gradients."""
     codes, kept = network.forward(parameters, X)
-    if true is None:
-        dictionary, weight = parameters["dictionary"], X.dtype.type(1 / len(X))
+    if aim.true is None:
+        dictionary, share = parameters["dictionary"], X.dtype.type(1 / len(X))
         error = codes @ dictionary
         error -= X
-        loss = (0.5 * float(np.vdot(error, error)) + alpha * float(np.abs(codes).sum())) / len(X)
-        error *= weight
+        penalty = float(np.abs(codes).sum(axis=0, dtype=np.float64) @ aim.alpha)
+        loss = (0.5 * float(np.vdot(error, error)) + penalty) / len(X)
+        error *= share
         slope = error @ dictionary.T
-        slope += X.dtype.type(alpha / len(X)) * np.sign(codes)
+        slope += (aim.alpha / len(X)).astype(X.dtype) * np.sign(codes)
         gradients = network.backward(parameters, X, kept, slope)
         gradients["dictionary"] = gradients.get("dictionary", 0) + codes.T @ error
     else:
-        error = codes - (true.toarray() if sp.issparse(true) else true).astype(X.dtype, copy=False)
-        loss = float(np.vdot(error, error)) / error.size
-        error *= X.dtype.type(2 / error.size)
-        gradients = network.backward(parameters, X, kept, error)
+        true = aim.true.toarray() if sp.issparse(aim.true) else aim.true
+        error = codes - true.astype(X.dtype, copy=False)
+        slope = error * np.asarray(aim.weight).astype(X.dtype)
+        loss = float(np.vdot(error, slope)) / error.size
+        slope *= X.dtype.type(2 / error.size)
+        gradients = network.backward(parameters, X, kept, slope)
     return loss, codes, gradients
 
 
-def _loss_of_zero(X, true):
+def _loss_of_zero(X, aim):
     """Return what is minimised, for codes of zero."""
-    if true is None:
+    if aim.true is None:
         return 0.5 * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X)
-    return float((true * true).sum()) / (true.shape[0] * true.shape[1])
+    squares = np.asarray((aim.true * aim.true).sum(axis=0)).ravel()
+    return float(squares @ np.broadcast_to(aim.weight, squares.shape)) / np.prod(aim.true.shape)
+
+
+def norm_exponents(components):
+    """Return, for each atom, the power of two nearest to its norm, or to the typical one for atoms of zeros."""
+    exponents = np.frexp(np.abs(components).max(axis=1))[1]
+    norms = np.linalg.norm(np.ldexp(components, -exponents[:, None]), axis=1)
+    used = norms > 0
+    exponents[used] += np.rint(np.log2(norms[used])).astype(exponents.dtype)
+    typical = int(np.median(exponents[used])) if used.any() else 0
+    exponents[~used] = typical
+    return np.clip(exponents, typical - _FARTHEST_NORM, typical + _FARTHEST_NORM)
+
+
+def _read(X, sparse, *, offset, scale, unit, network, parameters):
+    X = np.subtract(X, offset).astype(X.dtype, copy=False)
+    X /= scale
+    codes, _ = network.forward(parameters, X)
+    codes *= unit
+    return sp.csr_array(codes) if sparse else codes
 
 
 def _power_of_two(scale):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .._norms import unit_rows
-from .._validation import ArrayLike, check_dictionary, fit_context, integers_from, positive_real, real_from
+from .._validation import ArrayLike, fit_context, integers_from, positive_real, real_from
+from .._warnings import warn
 from ..base import CertifiedCoder
 from ..solvers import alpha_for_l0
+from ._dictionaries import given_dictionary
 
 _CALIBRATION_SAMPLES = 20_000
+_ALPHA = 0.1  # by default
 _CALIBRATION_TOL = 1e-4  # where tol=0 leaves none
 
 
@@ -32,7 +35,7 @@ class FISTACoder(CertifiedCoder):
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose codes to ``tol``, before any
         ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
-        choice of them.
+        choice of them. A warning says so if ``alpha`` is given as well.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding and added back by `inverse_transform`: nothing, the training mean,
         or a given vector (the decoder bias of a sparse autoencoder, say).
@@ -118,7 +121,7 @@ class FISTACoder(CertifiedCoder):
         self,
         dictionary=None,
         *,
-        alpha=0.1,
+        alpha=_ALPHA,
         target_l0=None,
         offset=None,
         positive=True,
@@ -175,10 +178,12 @@ class FISTACoder(CertifiedCoder):
         if self.dictionary is None:
             self._set_components(unit_rows(self._without_offset(X)))
         else:
-            self._set_components(check_dictionary(self.dictionary, n_features=X.shape[1]))
+            self._set_components(given_dictionary(self.dictionary, X.shape[1]))
         return self._finish_fit(X)
 
     def _finish_fit(self, X):
+        if self.target_l0 is not None and self.alpha != _ALPHA:
+            warn(f"alpha={self.alpha:g} has no effect beside target_l0={self.target_l0:g}, which sets alpha_.")
         self.alpha_ = float(self.alpha) if self.target_l0 is None else self._calibrated_alpha(X)
         self.n_iter_ = self._iterations_on_probe(X)
         return self
@@ -188,9 +193,6 @@ class FISTACoder(CertifiedCoder):
         if len(X) > _CALIBRATION_SAMPLES:  # the same ones each time
             X = X[np.sort(np.random.RandomState(0).choice(len(X), _CALIBRATION_SAMPLES, replace=False))]
         return alpha_for_l0(
-            X, self._dictionary(), self.target_l0, penalty=self.penalty, positive=self.positive,
-            max_iter=self.max_iter, tol=self.tol or _CALIBRATION_TOL, offset=self._offset(X), n_jobs=self.n_jobs,
+            X, self._prepared, self.target_l0, penalty=self.penalty, positive=self.positive,
+            max_iter=self.max_iter, tol=self.tol or _CALIBRATION_TOL, offset=self._offset_or_none, n_jobs=self.n_jobs,
         )  # fmt: skip
-
-    def _inference_options(self):
-        return {"max_iter": self.max_iter, "tol": self.tol, "restart": self.restart}

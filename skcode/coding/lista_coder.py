@@ -17,10 +17,11 @@ class LISTACoder(TrainedCoder):
         z <- prox(z S + x W, threshold)        coupled: S = I - D W, that is, prox(z + (x - z D) W, threshold)
 
     where prox is the soft threshold, one-sided when ``positive``, with thresholds of its own for each layer and
-    component. Training starts at ISTA on the dictionary, ``W = D' / L``, ``S = I - D D' / L``, thresholds
-    ``alpha / L`` with ``L = ||D||_2^2``: untrained, the network makes ``n_layers`` steps of it. It is trained by Adam,
-    differentiating through all layers. What is known decides what is minimised, where the objective of a sample is
-    ``1/2 ||x - offset - z D||^2 + alpha * sum_j |z_j|`` and its mean over samples counts:
+    component, and D are the atoms, divided by powers of two that make their norms about 1. Training starts at ISTA,
+    ``W = D' / L``, ``S = I - D D' / L``, thresholds ``alpha / L`` with ``L = ||D||_2^2``: untrained, the network makes
+    ``n_layers`` steps of it. It is trained by Adam, differentiating through all layers. What is known decides what is
+    minimised, where the objective of a sample is ``1/2 ||x - offset - z D||^2 + alpha * sum_j |z_j|`` and its mean over
+    samples counts:
 
     ============ ===== ==================================================== ====================================
     dictionary   y     what is minimised                                    ``components_``
@@ -33,10 +34,10 @@ class LISTACoder(TrainedCoder):
 
     Parameters
     ----------
-    n_components : int, optional
-        Number of components where `fit` is given neither dictionary nor codes; by default twice the number of features.
     dictionary : array-like of shape (n_components, n_features), optional
         Atoms in rows, of any norm.
+    n_components : int, optional
+        Number of components where `fit` is given neither dictionary nor codes; by default twice the number of features.
     alpha : float, default=0.1
         Penalty of the objective, positive.
     n_layers : int, default=16
@@ -68,7 +69,7 @@ class LISTACoder(TrainedCoder):
     refine : coder, optional
         An unfitted `FISTACoder`, whose settings are used to go on from the codes of the network, on its dictionary and
         offset: ``FISTACoder(alpha=0.05, solver="fista", max_iter=10, tol=0)`` makes ten steps for each sample. Its
-        ``alpha`` is its own. By default codes are those of the network.
+        ``alpha`` is its own; where ``positive=False``, it must say so, too. By default codes are those of the network.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional
@@ -87,8 +88,9 @@ class LISTACoder(TrainedCoder):
         and, unless coupled, ``recurrent`` S of shape (n_layers, n_components, n_components); shared matrices have one
         layer.
     scale_ : float
-        Norm of the training samples, rounded to a power of two. The network is given samples and gives codes divided
-        by it, so that the units of the data do not matter to the learning rate.
+        Norm of the training samples, rounded to a power of two. The network works on samples divided by it, and on
+        atoms divided by powers of two that make their norms about 1, so that neither the units of the data nor the
+        norms of atoms matter to the learning rate. Its codes are scaled back.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data.
     refiner_ : coder or None
@@ -136,9 +138,9 @@ class LISTACoder(TrainedCoder):
 
     def __init__(
         self,
-        n_components=None,
-        *,
         dictionary=None,
+        *,
+        n_components=None,
         alpha=0.1,
         n_layers=16,
         coupled=True,
@@ -155,8 +157,8 @@ class LISTACoder(TrainedCoder):
         random_state=None,
         verbose=0,
     ):
-        self.n_components = n_components
         self.dictionary = dictionary
+        self.n_components = n_components
         self.alpha = alpha
         self.n_layers = n_layers
         self.coupled = coupled

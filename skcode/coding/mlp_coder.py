@@ -30,10 +30,10 @@ class MLPCoder(TrainedCoder):
 
     Parameters
     ----------
-    n_components : int, optional
-        Number of components where `fit` is given neither dictionary nor codes; by default twice the number of features.
     dictionary : array-like of shape (n_components, n_features), optional
         Atoms in rows, of any norm.
+    n_components : int, optional
+        Number of components where `fit` is given neither dictionary nor codes; by default twice the number of features.
     alpha : float, default=0.1
         Penalty of the objective, positive.
     n_hidden : int or None, default=256
@@ -78,8 +78,9 @@ class MLPCoder(TrainedCoder):
         ``hidden`` of shape (n_features, n_hidden) and ``hidden_bias``, if there is a hidden layer; ``output`` of shape
         (n_hidden or n_features, n_components) and ``output_bias``.
     scale_ : float
-        Norm of the training samples, rounded to a power of two. The network is given samples and gives codes divided
-        by it, so that the units of the data do not matter to the learning rate.
+        Norm of the training samples, rounded to a power of two. The network works on samples divided by it, and on
+        atoms divided by powers of two that make their norms about 1, so that neither the units of the data nor the
+        norms of atoms matter to the learning rate. Its codes are scaled back.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data.
     refiner_ : coder or None
@@ -123,9 +124,9 @@ class MLPCoder(TrainedCoder):
 
     def __init__(
         self,
-        n_components=None,
-        *,
         dictionary=None,
+        *,
+        n_components=None,
         alpha=0.1,
         n_hidden=256,
         init="atoms",
@@ -141,8 +142,8 @@ class MLPCoder(TrainedCoder):
         random_state=None,
         verbose=0,
     ):
-        self.n_components = n_components
         self.dictionary = dictionary
+        self.n_components = n_components
         self.alpha = alpha
         self.n_hidden = n_hidden
         self.init = init

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.linalg
-import scipy.sparse as sp
-
 from .._validation import ArrayLike, MatrixLike, check_true_codes, fit_context
+from ._dictionaries import least_squares_dictionary
 from .fista_coder import FISTACoder
 
 
@@ -26,7 +23,7 @@ class OracleCoder(FISTACoder):
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose codes to ``tol``, before any
         ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
-        choice of them.
+        choice of them. A warning says so if ``alpha`` is given as well.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before coding.
     positive : bool, default=True
@@ -110,22 +107,10 @@ class OracleCoder(FISTACoder):
         X = self._check_training_samples(X)
         codes = check_true_codes(y, X.shape[0], f"{type(self).__name__} without a dictionary")
         self._set_offset(X)
-        self._set_components(least_squares_dictionary(codes, self._without_offset(X)).astype(X.dtype))
+        self._set_components(least_squares_dictionary(codes, self._without_offset(X)))
         return self._finish_fit(X)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.dictionary is None
         return tags
-
-
-def least_squares_dictionary(codes, X):
-    """Return the dictionary of least norm that minimises ``||X - codes @ dictionary||``."""
-    X = X.astype(np.float64)
-    if not sp.issparse(codes):
-        return scipy.linalg.lstsq(codes.astype(np.float64), X)[0]
-    # The smaller of the two Gram matrices of sparse codes, so that the codes are never made dense.
-    codes = codes.astype(np.float64)
-    if codes.shape[0] < codes.shape[1]:
-        return codes.T @ (scipy.linalg.pinvh((codes @ codes.T).toarray()) @ X)
-    return scipy.linalg.pinvh((codes.T @ codes).toarray()) @ (codes.T @ X)

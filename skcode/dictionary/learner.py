@@ -22,7 +22,6 @@ from .._validation import (
 )
 from .._warnings import warn
 from ..base import CertifiedCoder
-from ..metrics import unexplained_variance
 from .alternating import alternate
 from .online import NOTHING, OnlineSearch, default_batch_size, most_kept, visits
 from .softplus import SoftplusDescent
@@ -262,7 +261,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
                 entries, last = next(passes)
                 if held_out is not None:
                     self._set_components(components.copy())
-                    entries["held_out"] = self._unexplained(held_out)
+                    entries["held_out"] = self._unexplained_by(self._sparse_blocks(held_out, warns=False), held_out)
                 self._record(entries, n_passes)
                 last |= task.call_on_fit_task_end(
                     estimator=self, X=X, y=y, reconstruction_attributes=lambda: {"components_": components.copy()}
@@ -330,10 +329,6 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
             raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
         return super()._check_training_samples(X)
 
-    def _unexplained(self, X):
-        codes = self._refitted(X, self._solve(X, sparse_output=True)).codes
-        return unexplained_variance(X, self.inverse_transform(codes), mean=self.mean_)
-
     def _take_components(self, components):
         self._set_components(components.copy())
         self.unused_atoms_ = ~self.components_.any(axis=1)
@@ -364,6 +359,3 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         if atoms is None:
             atoms = derived_random_state(self.random_state).standard_normal((n_components, X.shape[1]))
         return unit_rows(atoms).astype(X.dtype)
-
-    def _inference_options(self):
-        return {"max_iter": self.coding_max_iter, "tol": self.coding_tol, "restart": True}

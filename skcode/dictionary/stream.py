@@ -54,7 +54,6 @@ class StreamMixin:
             If ``X`` has other features than the samples before, ``alpha="auto"`` and the first block, less the offset,
             is zero or out of scale, or ``dictionary_init`` or ``offset`` does not fit.
         """
-        self._check_solver()
         if not hasattr(self, "_search"):
             X = self._begin_stream(X)
         else:
@@ -86,6 +85,7 @@ class StreamMixin:
         return X
 
     @available_if(_learns_online)
+    @fit_context(prefer_skip_nested_validation=True)
     def finalize(self) -> Self:
         """Polish what `partial_fit` has learned, on the latest samples; more blocks may follow.
 

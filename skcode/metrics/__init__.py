@@ -14,6 +14,7 @@ from .interpretability import interpretability_score
 from .shift import shift_report
 from .superposition import feature_dimensionality
 from .support import support_scores
+from .unexplained import UnexplainedVariance as UnexplainedVariance  # for the rooms above
 
 __all__ = [
     "amortisation_gap",

@@ -18,10 +18,10 @@ from .._validation import (
     integers_from,
     validate_params,
 )
+from .unexplained import UnexplainedVariance
 
 # A column counts as constant when its variance is this small beside its largest square: rounding, not signal.
 _CONSTANT = 1e-14
-_ROUNDINGS = 8  # of the mean, within which samples are all the same
 # Chance is averaged over about this many matched columns, at a bounded cost.
 _MATCHED_COLUMNS_FOR_CHANCE = 2000
 _MOST_PERMUTATIONS = 200
@@ -209,15 +209,10 @@ def unexplained_variance(X: ArrayLike, X_hat: ArrayLike, *, mean: ArrayLike | No
     X_hat = check_array(X_hat, dtype=FLOATS, input_name="X_hat")
     if X.shape != X_hat.shape:
         raise ValueError(f"X and X_hat must have the same shape, got {X.shape} and {X_hat.shape}.")
-    given = None if mean is None else np.asarray(mean)
     # From the first sample on, so that samples that are all the same have no variance to the last bit.
-    mean = X[0] + np.subtract(X, X[0], dtype=np.float64).mean(axis=0) if mean is None else given.astype(np.float64)
+    mean = X[0] + np.subtract(X, X[0], dtype=np.float64).mean(axis=0) if mean is None else np.asarray(mean)
     if mean.shape != (X.shape[1],):
         raise ValueError(f"mean must be a vector of n_features={X.shape[1]} values, got shape {mean.shape}.")
-    missed = float(np.sum(np.square(X - X_hat, dtype=np.float64)))
-    total = float(np.sum(np.square(X - mean)))
-    eps = np.finfo(np.float64).eps if given is None or given.dtype.kind != "f" else np.finfo(given.dtype).eps
-    rounding = _ROUNDINGS * float(eps) + len(X) * float(np.finfo(np.float64).eps)
-    if total <= rounding**2 * float(np.sum(np.square(X, dtype=np.float64))):
-        return 0.0 if missed == 0.0 else float("inf")
-    return missed / total
+    unexplained = UnexplainedVariance(mean)
+    unexplained.add(X, X_hat)
+    return unexplained.share()

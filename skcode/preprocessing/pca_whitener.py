@@ -9,9 +9,10 @@ from .._parallel import single_threaded_blas
 from .._validation import (
     FLOATS,
     ArrayLike,
+    CheckedParameters,
     StrOptions,
     check_array,
-    check_is_fitted,
+    check_ready,
     fit_context,
     positive_real,
     validate_data,
@@ -21,7 +22,7 @@ _ROWS_AT_ONCE = 8192
 _LEAST_SQUARE = 1e-250  # below, its square is lost
 
 
-class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class PCAWhitener(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Make the covariance of samples the identity, by a linear map that has an inverse.
 
     With the eigenvalues ``l`` and eigenvectors ``E`` (columns) of the training covariance, the map is::
@@ -151,7 +152,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         whitened : ndarray of shape (n_samples, n_features)
             In the float dtype of ``X``.
         """
-        check_is_fitted(self)
+        check_ready(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         with single_threaded_blas:
             return (X - self.mean_).astype(X.dtype, copy=False) @ self.whitening_.astype(X.dtype)
@@ -174,7 +175,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ValueError
             If ``X`` has another number of features than the training samples.
         """
-        check_is_fitted(self)
+        check_ready(self)
         X = check_array(X, dtype=FLOATS, input_name="X")
         if X.shape[1] != self.n_features_in_:
             raise ValueError(f"X must hold n_features={self.n_features_in_} whitened features, got {X.shape[1]}.")

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder, OracleCoder
-from skcode.coding._amortised import loss_and_gradients
+from skcode.coding._amortised import Aim, loss_and_gradients
 from skcode.coding.lista_coder import UnrolledISTA
 from skcode.coding.mlp_coder import Perceptron
 from skcode.metrics import amortisation_gap, mcc_score
@@ -43,18 +43,19 @@ def encoder(request):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients_are_those_of_finite_differences(rng, random_dictionary, name, supervised):
     network, X, dictionary = NETWORKS[name], rng.standard_normal((11, 4)), random_dictionary(6, 4)
-    true = rng.standard_normal((11, 6)) if supervised else None
+    alpha, weight = rng.uniform(0.05, 0.2, 6), rng.uniform(0.5, 2, 6)
+    aim = Aim(alpha, rng.standard_normal((11, 6)), weight) if supervised else Aim(alpha)
     parameters = {**network.initialise(dictionary, 0.1, rng), "dictionary": dictionary}
     for value in parameters.values():  # off the start, where matrices of all layers are equal
         value += 0.1 * np.abs(rng.standard_normal(value.shape))
-    _, _, gradients = loss_and_gradients(network, parameters, X, true, 0.1)
+    _, _, gradients = loss_and_gradients(network, parameters, X, aim)
     for key, gradient in gradients.items():
         for _ in range(4):
             direction, step = rng.standard_normal(gradient.shape), 1e-6
             losses = []
             for sign in (1, -1):
                 moved = parameters | {key: parameters[key] + sign * step * direction}
-                losses.append(loss_and_gradients(network, moved, X, true, 0.1)[0])
+                losses.append(loss_and_gradients(network, moved, X, aim)[0])
             slope = (losses[0] - losses[1]) / (2 * step)
             assert slope == pytest.approx(np.vdot(gradient, direction), rel=1e-5, abs=1e-8), key
 
@@ -63,10 +64,10 @@ def test_what_is_minimised(shift, rng):
     X, dictionary, true = shift.X_train[:20], shift.dictionary, shift.codes_train[:20]
     network = Perceptron(None)
     parameters = {**network.initialise(dictionary, 0.1, rng), "dictionary": dictionary}
-    loss, codes, _ = loss_and_gradients(network, parameters, X, None, 0.3)
+    loss, codes, _ = loss_and_gradients(network, parameters, X, Aim(np.full(40, 0.3)))
     assert loss == pytest.approx(objective(X, codes, dictionary, 0.3).mean())
     for y in (true, sp.csr_array(true)):
-        loss, codes, gradients = loss_and_gradients(network, parameters, X, y, 0.3)
+        loss, codes, gradients = loss_and_gradients(network, parameters, X, Aim(np.full(40, 0.3), y))
         assert loss == pytest.approx(np.mean((codes - true) ** 2))
         assert "dictionary" not in gradients
 
@@ -138,9 +139,9 @@ def test_offset_is_taken_out(shift, encoder):
 
 
 def test_refined_codes_are_certified_on_the_dictionary_of_the_encoder(shift, encoder):
-    refine = FISTACoder(tol=1e-6)
+    refine = FISTACoder(tol=1e-6, positive=encoder.positive)
     encoder.set_params(dictionary=None, n_components=40, max_epochs=2, refine=refine).fit(shift.X_train)
-    exact = FISTACoder(encoder.components_, offset=encoder.offset_, tol=1e-6).fit(shift.X_train)
+    exact = clone(refine).set_params(dictionary=encoder.components_, offset=encoder.offset_).fit(shift.X_train)
     np.testing.assert_allclose(encoder.transform(shift.X_val), exact.transform(shift.X_val), atol=1e-2)
     assert encoder.refiner_.codes(shift.X_val).dual_gap.max() <= 1e-6
 
@@ -173,7 +174,8 @@ def test_a_changed_parameter_does_not_change_what_was_fitted(shift, encoder, cha
 
 def test_same_seed_same_bits(shift):
     one, two, other = (
-        MLPCoder(40, n_hidden=8, max_epochs=2, random_state=seed).fit(shift.X_train).components_ for seed in (0, 0, 1)
+        MLPCoder(n_components=40, n_hidden=8, max_epochs=2, random_state=seed).fit(shift.X_train).components_
+        for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)

@@ -33,7 +33,7 @@ def test_training_starts_from_the_positive_correlations_with_atoms(shift, n_hidd
 def test_a_random_start_is_uniform_in_the_root_of_the_inputs(shift, n_hidden, bias):
     options = {"n_hidden": n_hidden, "init": "random", "bias": bias, "learning_rate": 1e-300, "max_epochs": 1}
     first, again, other = (
-        MLPCoder(40, random_state=seed, **options).fit(shift.X_train).weights_ for seed in (100, 100, 101)
+        MLPCoder(n_components=40, random_state=seed, **options).fit(shift.X_train).weights_ for seed in (100, 100, 101)
     )
     for layer, n_inputs in {"output": n_hidden or 19, **({"hidden": 19} if n_hidden else {})}.items():
         bound = n_inputs**-0.5

@@ -228,7 +228,7 @@ def test_a_miss_names_the_parameters_of_inference(shift):
     learner = DictionaryLearner(
         20, max_epochs=2, solver="fista", coding_max_iter=1, coding_tol=1e-9, random_state=0
     ).fit(shift.X_train)  # fmt: skip
-    with pytest.warns(ConvergenceWarning, match="Raise coding_max_iter or coding_tol"):
+    with pytest.warns(ConvergenceWarning, match="raise coding_max_iter or coding_tol"):
         learner.transform(shift.X_val)
 
 

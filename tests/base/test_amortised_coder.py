@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from skcode import DictionaryLearner, FISTACoder
+from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder, SparseAutoencoder
 from skcode._validation import check_dictionary, fit_context
 from skcode.base import AmortisedCoder
 from skcode.solvers import fista
@@ -40,60 +40,9 @@ class Projection(AmortisedCoder):
         return partial(_project, offset=self.offset_.astype(dtype), atoms=self.components_.T.astype(dtype))
 
 
-def _project(X, output, *, offset, atoms):
+def _project(X, sparse, *, offset, atoms):
     codes = (X - offset) @ atoms
-    return sp.csr_array(codes) if output == "csr" else codes
-
-
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csr_matrix])
-@pytest.mark.parametrize("solver", ["working_set", "fista", "ista"])
-def test_the_optimum_is_left_where_it_is(shift, solver, make):
-    coder = FISTACoder(shift.dictionary, solver=solver, tol=1e-8).fit(shift.X_train)
-    optimum = coder.codes(shift.X_val).codes
-    again = coder.set_params(tol=1e-6).codes(shift.X_val, codes_init=make(optimum))
-    assert again.n_iter.max() <= 1
-    np.testing.assert_allclose(again.codes, optimum, atol=1e-6)
-
-
-def test_start_codes_reach_the_solver(shift):
-    coder = FISTACoder(shift.dictionary, max_iter=7, **STEPS).fit(shift.X_train)
-    expected = fista(shift.X_val, shift.dictionary, 0.1, max_iter=7, tol=0, codes_init=shift.codes_val).codes
-    np.testing.assert_array_equal(coder.codes(shift.X_val, codes_init=shift.codes_val).codes, expected)
-    single = coder.codes(shift.X_val.astype(np.float32), codes_init=shift.codes_val)
-    assert single.codes.dtype == np.float32
-    mcp = FISTACoder(shift.dictionary, penalty="mcp").fit(shift.X_train)
-    assert mcp.codes(shift.X_val, codes_init=shift.codes_val).dual_gap.max() <= 1e-4
-
-
-@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("penalty", ["l1", "mcp"])
-def test_negative_start_codes_start_at_zero_where_codes_are_positive(shift, rng, make, penalty):
-    signed = shift.codes_val * rng.choice([-1.0, 1.0], shift.codes_val.shape)
-    kept = signed.copy()
-    coder = FISTACoder(shift.dictionary, penalty=penalty, max_iter=1, tol=0).fit(shift.X_train)
-    codes = coder.codes(shift.X_val, codes_init=make(signed)).codes
-    np.testing.assert_array_equal(codes, coder.codes(shift.X_val, codes_init=np.maximum(signed, 0)).codes)
-    assert codes.min() >= 0
-    np.testing.assert_array_equal(signed, kept)
-    free = FISTACoder(shift.dictionary, positive=False, max_iter=1, **STEPS).fit(shift.X_train)
-    assert free.codes(shift.X_val, codes_init=make(signed)).codes.min() < -0.1
-
-
-@pytest.mark.parametrize(
-    ("codes_init", "message"),
-    [
-        (np.ones((300, 3)), r"codes_init must have shape \(n_samples, n_components\)=\(300, 40\), got \(300, 3\)"),
-        (np.ones((5, 40)), r"=\(300, 40\), got \(5, 40\)"),
-        (np.ones(40), "Expected 2D array, got 1D array"),
-        (np.full((300, 40), np.nan), "codes_init contains NaN"),
-        (sp.csr_array(np.full((300, 40), np.inf)), "codes_init contains infinity"),
-        (np.full((300, 40), 1j), "Complex data not supported"),
-    ],
-)
-def test_bad_start_codes_are_named(shift, codes_init, message):
-    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
-    with pytest.raises(ValueError, match=message):
-        coder.codes(shift.X_val, codes_init=codes_init)
+    return sp.csr_array(codes) if sparse else codes
 
 
 @pytest.mark.parametrize("sparse_output", [False, True])
@@ -135,3 +84,69 @@ def test_what_cannot_refine_is_named(shift):
         Projection(shift.dictionary, refine=DictionaryLearner()).fit(shift.X_train)
     with pytest.raises(ValueError, match="'refine' parameter of Projection"):
         Projection(shift.dictionary, refine=LogisticRegression()).fit(shift.X_train)
+
+
+def test_a_refinement_must_have_the_sign_of_the_encoder(shift):
+    encoder = LISTACoder(shift.dictionary, positive=False, n_layers=4, max_epochs=2, refine=FISTACoder())
+    with pytest.raises(
+        ValueError, match=r"must not drop the negative codes of positive=False.*positive=False to FISTA"
+    ):
+        encoder.fit(shift.X_train)
+    signs = np.random.RandomState(0).choice([-1.0, 1.0], shift.codes_train.shape)
+    X = (signs * shift.codes_train) @ shift.dictionary
+    encoder.set_params(refine__positive=False).fit(X)
+    exact = FISTACoder(shift.dictionary, positive=False).fit(X)
+    assert encoder.score(X) == pytest.approx(exact.score(X), abs=1e-3)
+    assert encoder.transform(X).min() < -0.1
+    with pytest.raises(ValueError, match="must not drop"):
+        encoder.set_params(refine=FISTACoder()).transform(X)
+
+
+def test_the_refinement_follows_the_dictionary_and_the_offset(shift):
+    encoder = Projection(shift.dictionary, refine=FISTACoder(tol=1e-8)).fit(shift.X_train)
+    encoder.transform(shift.X_val)
+    encoder.components_ = shift.dictionary[::-1].copy()
+    encoder.offset_ = np.full(19, 0.01)
+    exact = FISTACoder(shift.dictionary[::-1], offset=np.full(19, 0.01), tol=1e-8).fit(shift.X_train)
+    np.testing.assert_allclose(encoder.transform(shift.X_val), exact.transform(shift.X_val), atol=1e-3)
+    np.testing.assert_array_equal(encoder.refiner_.components_, encoder.components_)
+    encoder.components_ *= 2  # in place
+    exact.components_ = encoder.components_
+    np.testing.assert_allclose(encoder.transform(shift.X_val), exact.transform(shift.X_val), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (MLPCoder(n_hidden=8, max_epochs=2), r"their largest feature, less the offset, is 0\.00"),
+        (LISTACoder(n_layers=2, max_epochs=2), r"their largest feature, less the offset, is 0\.00"),
+        (SparseAutoencoder(activation="relu", n_active=2, max_epochs=20), "their largest feature"),
+        (Projection(None, refine=FISTACoder()), r"with alpha=0\.1: above .* Lower alpha"),
+    ],
+    ids=["perceptron", "lista", "autoencoder", "refined"],
+)
+def test_silence_is_told_once(shift, encoder, message):
+    encoder = clone(encoder)
+    if "dictionary" in encoder.get_params():
+        encoder.set_params(dictionary=shift.dictionary)
+    if "random_state" in encoder.get_params():
+        encoder.set_params(random_state=0)
+    encoder.fit(shift.X_train)
+    if isinstance(encoder, MLPCoder):
+        encoder.weights_["output_bias"] -= 0.05  # from where codes of small samples are zero
+    if isinstance(encoder, SparseAutoencoder):
+        encoder.encoder_bias_ = encoder.encoder_bias_ - 0.5
+    with pytest.warns(UserWarning, match=message) as seen:
+        encoder.transform(encoder.offset_ + 1e-3 * (shift.X_val - encoder.offset_))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("refine", [None, FISTACoder(tol=1e-8)])
+def test_scores_in_blocks_are_those_of_the_codes(shift, refine, monkeypatch):
+    encoder = Projection(shift.dictionary, refine=refine).fit(shift.X_train)
+    whole = encoder.score(shift.X_val)
+    reconstruction = encoder.inverse_transform(encoder.transform(shift.X_val))
+    missed, total = (np.sum((shift.X_val - other) ** 2) for other in (reconstruction, encoder.mean_))
+    assert whole == pytest.approx(-missed / total)
+    monkeypatch.setattr("skcode.base.base_coder._ROWS_AT_ONCE", 70)
+    assert encoder.score(shift.X_val) == pytest.approx(whole, rel=1e-6)
