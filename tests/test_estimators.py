@@ -91,6 +91,116 @@ def test_codes_of_the_wrong_width_are_rejected(estimator, shift):
         estimator.inverse_transform(np.ones((2, 3)))
 
 
+LEARNERS = [
+    FISTACoder(),
+    OracleCoder(),
+    DictionaryLearner(20, max_epochs=2, random_state=0),
+    LISTACoder(n_components=40, n_layers=2, max_epochs=2, random_state=0),
+    MLPCoder(n_components=40, n_hidden=4, max_epochs=2, random_state=0, refine=FISTACoder()),
+    SparseAutoencoder(20, max_epochs=2, random_state=0),
+    SparseAutoencoder(20, activation="relu", n_active=4, max_epochs=2, random_state=0, refine=FISTACoder()),
+]
+
+
+def fitted_attributes(estimator):
+    """Return what a user sees of what was fitted, as bytes."""
+    public = {name for name in vars(estimator) if name.endswith("_")} | {"components_", "refiner_"}
+    return pickle.dumps({name: getattr(estimator, name, None) for name in sorted(public)})
+
+
+def calls(estimator, X, y):
+    """Return every public call of an estimator that takes samples or nothing, by name."""
+    codes = estimator.transform(X)
+    every = {
+        "fit": lambda X: estimator.fit(X, y),
+        "fit_transform": lambda X: estimator.fit_transform(X, y),
+        "partial_fit": lambda X: estimator.partial_fit(X),
+        "finalize": lambda X: estimator.finalize(),
+        "transform": estimator.transform,
+        "codes": lambda X: estimator.codes(X),
+        "score": estimator.score,
+        "inverse_transform": lambda X: estimator.inverse_transform(codes),
+    }
+    return {name: call for name, call in every.items() if hasattr(estimator, name)}
+
+
+@pytest.mark.parametrize("estimator", LEARNERS, ids=str)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_fails_leaves_everything_as_it_was(estimator, stream, shift):
+    estimator = clone(estimator)
+    if stream and not hasattr(estimator, "partial_fit"):
+        pytest.skip("learns in one call")
+    if stream:
+        estimator.partial_fit(shift.X_train)
+    else:
+        estimator.fit(shift.X_train, shift.codes_train)
+    before = fitted_attributes(estimator)
+    bad = {
+        "features": shift.X_train[:, 1:],
+        "numbers": np.full((600, 19), np.nan),
+        "kind": "X.npy",
+    }
+    for name, call in calls(estimator, shift.X_train, shift.codes_train).items():
+        for kind, X in bad.items():
+            if name in ("finalize", "inverse_transform") or (name.startswith("fit") and kind == "features"):
+                continue  # take no samples; fit takes any number of features
+            with pytest.raises((TypeError, ValueError), match="X"):
+                call(X)
+            assert fitted_attributes(estimator) == before, (name, kind)
+
+
+@pytest.mark.parametrize("estimator", LEARNERS, ids=str)
+def test_a_call_that_is_interrupted_leaves_everything_as_it_was(estimator, shift, monkeypatch):
+    estimator = clone(estimator)
+    if hasattr(estimator, "partial_fit"):
+        estimator.partial_fit(shift.X_train)
+    else:
+        estimator.fit(shift.X_train, shift.codes_train)
+    every = calls(estimator, shift.X_train, shift.codes_train)
+    estimator.set_params(verbose=2)
+    before = fitted_attributes(estimator)
+
+    def broken_pipe(*args, **kwargs):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken_pipe)
+    n_failed = 0
+    for name, call in every.items():
+        try:
+            call(shift.X_train)
+        except BrokenPipeError:
+            n_failed += 1
+            assert fitted_attributes(estimator) == before, name
+    assert n_failed
+
+
+@pytest.mark.parametrize("estimator", LEARNERS, ids=str)
+def test_parameters_are_checked_by_every_call(estimator, shift):
+    estimator = clone(estimator).fit(shift.X_train, shift.codes_train)
+    every = calls(estimator, shift.X_train, shift.codes_train)
+    before = fitted_attributes(estimator)
+    bad = {
+        "offset": "median",
+        "n_jobs": 0,
+        "solver": "lars",
+        "penalty": "l2",
+        "max_epochs": 0,
+        "refine": 3,
+        "verbose": -1,
+    }
+    for parameter, value in bad.items():
+        if parameter not in estimator.get_params():
+            continue
+        good = estimator.get_params()[parameter]
+        estimator.set_params(**{parameter: value})
+        for name, call in every.items():
+            with pytest.raises(ValueError, match=f"The '{parameter}' parameter of {type(estimator).__name__} must"):
+                call(shift.X_train)
+            assert fitted_attributes(estimator) == before, name
+        estimator.set_params(**{parameter: good})
+    every["transform"](shift.X_train)
+
+
 @pytest.mark.parametrize(
     ("estimator", "bad"),
     [
@@ -102,12 +212,12 @@ def test_codes_of_the_wrong_width_are_rejected(estimator, shift):
     ],
     ids=str,
 )
-def test_a_fit_that_fails_leaves_everything_as_it_was(estimator, bad, shift):
+def test_a_fit_that_fails_late_leaves_everything_as_it_was(estimator, bad, shift):
     estimator = clone(estimator).fit(shift.X_train)
-    before = pickle.dumps({name: value for name, value in vars(estimator).items() if name not in bad})
+    before = fitted_attributes(estimator)
     with pytest.raises(ValueError), np.errstate(all="ignore"):  # noqa: PT011 -- any will do
         estimator.set_params(**bad).fit(shift.X_val[:, :-1])
-    assert pickle.dumps({name: value for name, value in vars(estimator).items() if name not in bad}) == before
+    assert fitted_attributes(estimator) == before
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,58 @@ def test_units_of_the_data_do_not_matter(shift, encoder):
     np.testing.assert_array_equal(encoder.fit(1024 * shift.X_train).components_, components)
 
 
+@pytest.mark.parametrize("supervised", [False, True])
+def test_the_norm_of_atoms_does_not_matter(shift, encoder, supervised):
+    encoder.set_params(dictionary=shift.dictionary, max_epochs=3, learning_rate=1e-2)
+    y = shift.codes_train if supervised else None
+    codes = encoder.fit(shift.X_train, y).transform(shift.X_val)
+    for norm, X in ((2.0**7, shift.X_train), (2.0**600, shift.X_train), (2.0**-500, shift.X_train)):
+        encoder.set_params(dictionary=norm * shift.dictionary, alpha=norm * 0.1)
+        scaled = encoder.fit(X, y if y is None else y / norm)
+        np.testing.assert_array_equal(norm * scaled.transform(shift.X_val), codes)
+        np.testing.assert_array_equal(scaled.components_, norm * shift.dictionary)
+    encoder.set_params(dictionary=30 * shift.dictionary, alpha=3.0).fit(shift.X_train, y if y is None else y / 30)
+    np.testing.assert_allclose(30 * encoder.transform(shift.X_val), codes, atol=0.1)
+    assert np.corrcoef(encoder.transform(shift.X_val).ravel(), codes.ravel())[0, 1] > 0.98
+
+
+def test_atoms_of_many_norms_have_the_penalty_that_is_asked_for(shift, encoder):
+    norms = 10.0 ** np.linspace(-2, 2, 40)
+    norms[:2] = 0
+    dictionary = norms[:, None] * shift.dictionary
+    X = shift.codes_train[:, 2:] @ shift.dictionary[2:]
+    encoder.set_params(dictionary=dictionary, max_epochs=100, alpha=1e-3).fit(X)
+    codes = encoder.transform(X)
+    assert not codes[:, :2].any()
+    by_hand = objective(X, codes, dictionary, 1e-3, positive=encoder.positive).mean()
+    assert encoder.history_["loss"][-1] == pytest.approx(by_hand, rel=0.05)
+    assert by_hand < 0.5 * objective(X, np.zeros_like(codes), dictionary, 1e-3).mean()
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_errors_of_codes_count_in_the_units_of_the_user(shift, encoder, make):
+    norms = 10.0 ** np.linspace(-1, 1, 40)
+    y = shift.codes_train / norms
+    encoder.set_params(dictionary=norms[:, None] * shift.dictionary, max_epochs=60).fit(shift.X_train, make(y))
+    error = np.mean((encoder.transform(shift.X_train) - y) ** 2)
+    assert encoder.history_["loss"][-1] == pytest.approx(error, rel=0.1)
+    assert error < 0.9 * np.mean(y**2)
+
+
+def test_a_huge_dictionary_is_no_worse_than_a_small_one(shift, encoder):
+    encoder.set_params(dictionary=1e200 * shift.dictionary, alpha=1e199, max_epochs=2).fit(shift.X_train)
+    assert encoder.transform(shift.X_val).any()
+
+
+def test_the_first_argument_is_the_dictionary(shift, encoder):
+    by_position = type(encoder)(shift.dictionary, max_epochs=1).fit(shift.X_train)
+    np.testing.assert_array_equal(by_position.components_, shift.dictionary)
+    with pytest.raises(
+        ValueError, match=r"'dictionary' parameter of .* Got 20 .* The number of components is n_components=20"
+    ):
+        type(encoder)(20).fit(shift.X_train)
+
+
 def test_offset_is_taken_out(shift, encoder):
     offset = np.linspace(-2, 2, shift.X_train.shape[1])
     encoder.set_params(dictionary=shift.dictionary, max_epochs=2)

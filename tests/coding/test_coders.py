@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skcode import FISTACoder, OracleCoder
@@ -236,3 +237,33 @@ def test_mcp_has_a_solver_and_a_certificate_of_its_own(shift):
     coder = FISTACoder(shift.dictionary, penalty="mcp", tol=1e-12, max_iter=1).fit(shift.X_train)
     with pytest.warns(ConvergenceWarning, match="samples missed the violation of stationarity 1e-12"):
         coder.transform(shift.X_val)
+
+
+def test_a_penalty_that_a_target_overrides_is_told(shift):
+    coder = FISTACoder(shift.dictionary, target_l0=4)
+    expected = coder.fit(shift.X_train).alpha_  # silent by default
+    assert clone(coder).fit(shift.X_train).alpha_ == expected
+    with pytest.warns(UserWarning, match=r"alpha=0\.3 has no effect beside target_l0=4, which sets alpha_"):
+        assert coder.set_params(alpha=0.3).fit(shift.X_train).alpha_ == expected
+
+
+def test_a_dictionary_of_zeros_is_told(shift):
+    with pytest.warns(UserWarning, match="all atoms of dictionary are zero, so all codes will be"):
+        FISTACoder(np.zeros((5, 19))).fit(shift.X_train)
+    some = shift.dictionary * (np.arange(40) % 2)[:, None]
+    assert not FISTACoder(some).fit(shift.X_train).transform(shift.X_val)[:, ::2].any()
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array, sp.csr_matrix])
+@pytest.mark.parametrize("scale", [2.0**-700, 2.0**700])
+def test_the_dictionary_behind_true_codes_does_not_depend_on_their_scale(shift, make, scale):
+    X = min(scale, 1.0) * shift.X_train
+    expected = max(scale, 1.0) ** -1 * OracleCoder().fit(shift.X_train, make(shift.codes_train)).components_
+    oracle = OracleCoder(alpha=1e-300 if scale > 1 else 0.1).fit(X, make(scale * shift.codes_train))
+    np.testing.assert_allclose(oracle.components_ / expected.max(), expected / expected.max(), atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
+def test_true_codes_too_small_for_their_atoms_are_named(shift, make):
+    with pytest.raises(ValueError, match=r"y is too small beside X: its largest code is 1e-200.*in float64\. Scale y"):
+        OracleCoder().fit(shift.X_train, make(1e-200 * shift.codes_train))
