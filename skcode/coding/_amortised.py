@@ -6,6 +6,7 @@ A network is a class with
   for samples whose norms are about 1;
 * ``forward(parameters, X)``: the codes, and what `backward` needs;
 * ``backward(parameters, X, kept, slope)``: the gradients, given that of the codes;
+* ``encode(parameters, X)``: the codes to return, of a network that is trained;
 * ``project(parameters)``: back to where parameters may be, in place, after a step.
 
 ``parameters["dictionary"]`` is there for all of them, whether it is learned or not. Neither the units of the data nor
@@ -237,7 +238,7 @@ def norm_exponents(components):
 def _read(X, sparse, *, offset, scale, unit, network, parameters):
     X = np.subtract(X, offset).astype(X.dtype, copy=False)
     X /= scale
-    codes, _ = network.forward(parameters, X)
+    codes = network.encode(parameters, X)
     codes *= unit
     return sp.csr_array(codes) if sparse else codes
 

@@ -234,6 +234,10 @@ class Perceptron:
             output = np.vstack([output, -output])[:width]
         return {**parameters, "output": output, "output_bias": np.zeros(len(dictionary))}
 
+    def encode(self, parameters, X):
+        """Return the codes."""
+        return self.forward(parameters, X)[0]
+
     def forward(self, parameters, X):
         """Return the codes, and the hidden layer with them."""
         hidden = _layer(X, parameters["hidden"], parameters["hidden_bias"]) if self.n_hidden else X

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from skcode import LISTACoder
 from skcode.coding.lista_coder import UnrolledISTA
 from skcode.metrics import amortisation_gap
-from skcode.solvers import ista
+from skcode.solvers import ista, objective
 
 UNTRAINED = {"learning_rate": 1e-300, "max_epochs": 1}
 
@@ -70,3 +70,26 @@ def test_a_loss_that_rises_is_an_error(shift, supervised):
         ValueError, match=r"diverged: the loss went from .* codes of zero have .*: learning_rate=0\.1 is"
     ):
         coder.fit(shift.X_train, sp.csr_matrix(shift.codes_train) if supervised else None)
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+@pytest.mark.parametrize("positive", [True, False])
+def test_steps_that_overshoot_are_replaced_by_those_of_ista(shift, coupled, positive):
+    options = {"n_layers": 60, "coupled": coupled, "positive": positive}
+    coder = LISTACoder(shift.dictionary, alpha=0.02, **options, **UNTRAINED).fit(shift.X_train)
+    steps, factor = coder.transform(shift.X_val), 2.5 if positive else 2.2
+    coder.weights_["weights"] = longer = factor * coder.weights_["weights"]  # too long for some of the samples
+    if not coupled:
+        coder.weights_["recurrent"] = np.eye(40) - shift.dictionary @ longer
+    coder.weights_["thresholds"] = factor * coder.weights_["thresholds"]
+    codes = coder.transform(shift.X_val)
+    with np.errstate(all="ignore"):
+        parameters = {**coder.weights_, "dictionary": shift.dictionary}
+        plain = coder.scale_ * coder._trained.forward(parameters, shift.X_val / coder.scale_)[0]
+        left = np.sum((shift.X_val - plain @ shift.dictionary) ** 2, axis=1)
+    kept = left <= np.sum(shift.X_val**2, axis=1)
+    assert 0 < kept.sum() < len(kept)
+    np.testing.assert_allclose(codes[~kept], steps[~kept], atol=1e-9)
+    np.testing.assert_array_equal(codes[kept], plain[kept])
+    nothing = objective(shift.X_val, np.zeros_like(codes), shift.dictionary, 0.02, positive)
+    assert (objective(shift.X_val, codes, shift.dictionary, 0.02, positive) <= nothing * (1 + 1e-9)).all()
