@@ -64,7 +64,16 @@ class BaseCoder(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerM
             If all codes are zero, and ten samples or more are not.
         """
         X = self._check_samples(X)
-        codes = self._encode(X)
+        try:
+            codes = self._encode(X)
+        except MemoryError as error:
+            if not self.sparse_output:
+                n_bytes = len(X) * self._n_features_out * X.itemsize
+                error.add_note(
+                    f"Dense codes of {len(X)} samples over {self._n_features_out} components alone take "
+                    f"{n_bytes / 1e9:.2g} GB. sparse_output=True keeps the non-zeros only."
+                )
+            raise
         self._warn_of_silence(X, codes)
         return codes
 

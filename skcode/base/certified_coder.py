@@ -152,12 +152,16 @@ class CertifiedCoder(BaseCoder):
         )
         return result._replace(codes=codes)
 
-    def _solve(self, X, sparse_output=None, codes_init=None):
+    def _codes_at(self, X, alpha, codes_init=None, sparse_output=True):
+        """Return the result for validated samples at another penalty than ``alpha_``; warn of nothing."""
+        return self._refitted(X, self._solve(X, sparse_output=sparse_output, codes_init=codes_init, alpha=alpha))
+
+    def _solve(self, X, sparse_output=None, codes_init=None, alpha=None):
         max_iter, tol = self._stopping
         result = self._solver()(
             X,
             self._prepared,
-            self.alpha_,
+            self.alpha_ if alpha is None else alpha,
             positive=self.positive,
             max_iter=max_iter,
             tol=tol,

@@ -25,7 +25,12 @@ def least_squares_dictionary(codes, X):
     codes, X_64 = codes.astype(np.float64), X.astype(np.float64)
     if sp.issparse(codes):
         codes.data = np.ldexp(codes.data, -exponent)
-        scaled = _sparse_least_squares(codes, X_64)
+        try:
+            scaled = _sparse_least_squares(codes, X_64)
+        except MemoryError as error:
+            size = min(codes.shape)
+            error.add_note(f"Least squares of codes of shape {codes.shape} take {size}^2 numbers several times.")
+            raise
     else:
         scaled = scipy.linalg.lstsq(np.ldexp(codes, -exponent), X_64)[0]
     with np.errstate(over="ignore", under="ignore"):

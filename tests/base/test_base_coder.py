@@ -49,3 +49,18 @@ def test_samples_in_fortran_order_are_not_copied_whole(rng, random_dictionary):
     tracemalloc.stop()
     codes = 60_000 * 3 * 8
     assert peak < 0.7 * X.nbytes + codes
+
+
+def test_what_fills_memory_is_told(shift, monkeypatch):
+    def full(*args, **options):
+        raise MemoryError("Unable to allocate 12 bytes")
+
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    monkeypatch.setattr(type(coder), "_encode", full)
+    with pytest.raises(MemoryError) as seen:
+        coder.transform(shift.X_val)
+    (note,) = seen.value.__notes__
+    assert note.startswith("Dense codes of 300 samples over 40 components alone take 9.6e-05 GB. sparse_output=True")
+    with pytest.raises(MemoryError) as seen:
+        coder.set_params(sparse_output=True).transform(shift.X_val)
+    assert not hasattr(seen.value, "__notes__")
