@@ -153,7 +153,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        with single_threaded_blas:
+        with single_threaded_blas():
             return (X - self.mean_).astype(X.dtype, copy=False) @ self.whitening_.astype(X.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
@@ -178,7 +178,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X = check_array(X, dtype=FLOATS, input_name="X")
         if X.shape[1] != self.n_features_in_:
             raise ValueError(f"X must hold n_features={self.n_features_in_} whitened features, got {X.shape[1]}.")
-        with single_threaded_blas:
+        with single_threaded_blas():
             return (X @ self.unwhitening_.astype(X.dtype) + self.mean_).astype(X.dtype, copy=False)
 
     def _learn(self, X, reset):
@@ -187,7 +187,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             n_features = X.shape[1]
             self.n_samples_seen_, self.mean_ = 0, np.zeros(n_features)
             self._scatter = np.zeros((n_features, n_features))
-        with single_threaded_blas:
+        with single_threaded_blas():
             for start in range(0, len(X), _ROWS_AT_ONCE):
                 self._see(X[start : start + _ROWS_AT_ONCE].astype(np.float64))
             self._decompose()
