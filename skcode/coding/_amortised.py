@@ -75,7 +75,7 @@ class TrainedCoder(AmortisedCoder):
         network = self._network()
         start = np.ldexp(components, -exponents[:, None]).astype(X.dtype)
         parameters = {**network.initialise(start, aim.alpha, rng), "dictionary": start}
-        with single_threaded_blas, np.errstate(over="ignore", invalid="ignore"):
+        with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):
             self._train(network, parameters, centred, aim, learned, rng)
         dictionary = parameters.pop("dictionary")
         self.components_ = dictionary if learned else components

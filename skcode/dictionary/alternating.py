@@ -25,7 +25,7 @@ def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
     codes = None
     ridge = _RIDGE * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X) or _RIDGE
     for epoch in range(1, max_epochs + 1):
-        with single_threaded_blas:
+        with single_threaded_blas():
             result = fista(
                 X, components, alpha, positive=positive, max_iter=_STEPS_PER_ROUND, tol=0.0, codes_init=codes,
                 restart=False, n_jobs=n_jobs,

@@ -17,14 +17,16 @@ from .._validation import (
     MatrixLike,
     check_array,
     check_codes,
-    check_consistent_length,
     check_dictionary,
     integers_from,
     positive_real,
     validate_params,
 )
 from ..solvers import working_set
+from ._inputs import check_same_length
+from ._units import in_units, unit_of
 
+_PLAIN_FOR_SOLVERS = {np.float32: 50, np.float64: 400}  # powers of two around 1 in which solvers can tell squares
 _ROWS_TO_CHECK = 8  # codes on which an encoder's reconstruction is checked to be linear
 
 
@@ -64,6 +66,12 @@ def duality_gap(
     gap : ndarray of shape (n_samples,), dtype float64
         Relative to ``1/2 ||x||^2``; 0 means optimal.
 
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a number is NaN or infinite, or the scale of ``codes`` and ``alpha`` is so far from that
+        of ``X`` and ``dictionary`` that the gap is beyond float64.
+
     Examples
     --------
     >>> from skcode.metrics import duality_gap
@@ -74,11 +82,17 @@ def duality_gap(
     """
     X = check_array(X, dtype=FLOATS, input_name="X")
     codes = check_codes(codes, "codes")
-    check_consistent_length(X, codes)
+    check_same_length(X=X, codes=codes)
     dictionary = check_dictionary(dictionary, n_features=X.shape[1])
     if codes.shape[1] != dictionary.shape[0]:
         raise ValueError(f"codes has {codes.shape[1]} columns but dictionary has {dictionary.shape[0]} atoms.")
-    return _lasso.duality_gap(X, codes, dictionary, alpha, positive)
+    # Samples, codes and penalty in a common unit, and dictionary in another: the relative gap is the same.
+    unit, of_atoms = unit_of(X), unit_of(dictionary)
+    with np.errstate(over="ignore"):
+        codes, alpha = in_units(codes, unit - of_atoms), float(np.ldexp(alpha, -unit - of_atoms))
+    if alpha == 0 or not (np.isfinite(alpha) and np.isfinite(codes.max()) and np.isfinite(codes.min())):
+        raise ValueError("codes and alpha must have the scale of X and dictionary: the gap is beyond float64.")
+    return _lasso.duality_gap(in_units(X, unit), codes, in_units(dictionary, of_atoms), alpha, positive)
 
 
 @validate_params(
@@ -168,6 +182,11 @@ def amortisation_gap(
             "dictionary to compare on."
         )
     X = X - offset.astype(X.dtype)
+    if unit_of(X, plain=_PLAIN_FOR_SOLVERS[X.dtype.type]):
+        raise ValueError(
+            f"X, less the offset of encoder, must have numbers whose squares {X.dtype} can tell, got "
+            f"{np.abs(X).max():.1e} as the largest. Scale X, the encoder's training samples and alpha."
+        )
     if positive is None:
         positive = bool(codes.min() >= 0)
     objective = _lasso.objective(X, codes, dictionary, alpha, positive)
