@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._callbacks import CallbackSupportMixin, with_callbacks
-from .._norms import scale_of, unit_rows
+from .._norms import sample_norms, typical_norm, unit_rows
 from .._training import hold_out, record
 from .._validation import (
     ArrayLike,
@@ -29,7 +29,7 @@ from .softplus import SoftplusDescent
 from .stream import StreamMixin
 
 _METHODS = ("online", "alternating", "softplus")
-_AUTO_ALPHA = 0.055  # alpha="auto" in units of the root mean square norm of samples: 0.1 on the paper's protocol
+_AUTO_ALPHA = 0.056  # alpha="auto" in units of the typical norm of samples: 0.1 on the paper's protocol
 _ALTERNATIONS, _DESCENTS = 1000, 500  # the published numbers of passes
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
 
@@ -352,7 +352,7 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
     def _alpha_for(self, X):
         if self.alpha != "auto":
             return float(self.alpha)
-        scale = scale_of(X, self.offset_)
+        scale = typical_norm(sample_norms(X, self.offset_))
         if scale == 0:
             raise ValueError(
                 f"X, less the offset, must not be all zero, but n_samples={len(X)} are: alpha='auto' comes from it."

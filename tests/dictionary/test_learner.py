@@ -202,7 +202,7 @@ def test_learning_follows_the_scale_of_the_data(superposed, scale):
 @pytest.mark.parametrize("scale", [1e20, 1e-20])
 def test_a_scale_whose_squares_cannot_be_told_is_refused(superposed, scale):
     X = superposed.X_train[:100].astype(np.float32)
-    with pytest.raises(ValueError, match=r"root mean square norm between .* in float32, got .*Scale X"):
+    with pytest.raises(ValueError, match=r"must have norms between .* in float32, got .*Scale X"):
         DictionaryLearner(30).fit(X * np.float32(scale))
     expected, found = (
         DictionaryLearner(30, max_epochs=1, random_state=0).fit(X.astype(np.float64) * times).components_
