@@ -59,8 +59,8 @@ def sample_norms(X: np.ndarray, offset: np.ndarray) -> np.ndarray:
     if typical > 0 and not (least <= typical and largest <= most):
         found = f"a typical one of {typical:.1e}" if typical < least else f"one of {largest:.1e}"
         raise ValueError(
-            f"X, less the offset, must have norms between {least:.0e} and {most:.0e} in {X.dtype}, got {found}: squares "
-            "would overflow or vanish. Scale X."
+            f"X, less the offset, must have norms between {least:.0e} and {most:.0e} in {X.dtype}, got {found}: "
+            "squares would overflow or vanish. Scale X."
         )
     return norms
 
