@@ -13,7 +13,9 @@ _ROWS_AT_ONCE = 8192
 _LOUD, _LOUD_SHARE = 10.0, 0.1
 # On the paper's protocol the mean holds 3 to 17 % of the squares and is part of the concepts. The hidden units of a
 # network (digits) have 69 %, token states of a language model more.
+# With 47 % in an added mean, 99 % of 100 concepts are recovered as without it; with 64 %, 80 %; with 96 %, 31 %.
 _UNCENTRED_SHARE = 0.5
+_ENOUGH = 30  # samples to tell a mean by
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
@@ -91,7 +93,7 @@ def warn_of_mean(mean: np.ndarray, norms: np.ndarray) -> None:
     """Warn if samples that no offset is subtracted from share a mean that holds most of their squares."""
     typical = typical_norm(norms)
     usual = norms[norms <= _LOUD * typical]
-    if typical == 0 or len(usual) < len(mean):  # too few to tell a mean by
+    if typical == 0 or len(usual) < _ENOUGH:
         return
     share = float(mean @ mean) / float(usual @ usual / len(usual))
     if share > _UNCENTRED_SHARE:
