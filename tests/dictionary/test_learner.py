@@ -1,6 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
@@ -307,3 +310,34 @@ def test_held_out_samples_must_be_some_and_leave_some(shift):
 def test_bad_parameters_are_named(shift, parameters, message):
     with pytest.raises(ValueError, match=message):
         DictionaryLearner(**parameters).fit(shift.X_train)
+
+
+def test_the_threads_of_a_linear_algebra_library_change_no_bit():
+    data = make_compositional_shift(1600, 200, 5, n_features=80, dtype=np.float32, random_state=0)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(DictionaryLearner(200, max_epochs=10, random_state=0).fit(data.X_train))
+    assert sum(found[0].history_["n_replaced"]) > 0  # where threads made another choice
+    np.testing.assert_array_equal(found[0].components_, found[1].components_)
+
+
+def test_a_few_loud_samples_are_told_of_and_do_not_silence_the_others(superposed):
+    X = superposed.X_train.copy()
+    X[7] *= 1000
+    with pytest.warns(UserWarning, match="1 of 2500 samples have more than 10 times the typical norm"):
+        learner = DictionaryLearner(100, random_state=100).fit(X)
+    assert recovered(superposed, learner) >= 0.95
+    assert learner.score(superposed.X_ood) > -0.1
+
+
+def test_a_mean_that_nothing_subtracts_is_told_of(superposed):
+    rng = np.random.RandomState(0)
+    mean = 4 * rng.standard_normal(superposed.X_train.shape[1]).astype(np.float32)
+    X = superposed.X_train + mean / np.float32(np.linalg.norm(mean) / 4)
+    with pytest.warns(UserWarning, match="the mean of X holds .* offset='mean'"):
+        DictionaryLearner(20, max_epochs=1, random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for offset in ("mean", np.zeros(len(mean))):
+            DictionaryLearner(20, max_epochs=1, offset=offset, random_state=0).fit(X)
