@@ -26,12 +26,14 @@ def redundant_atoms(
 
     The atoms that others explain best go first. Of atoms that explain each other, the most used stays. Mixtures form
     where concepts often come together: ``a + b`` beside ``a`` and ``b`` costs less than it should, and some other
-    concept goes without an atom. How nearly is the share of each atom that others explain.
+    concept goes without an atom. How nearly is the share of each atom that others explain, 0 if it is unused.
     """
-    share, explainers = explained_by_others(components, usage > 0, rule, positive=positive, n_jobs=n_jobs)
-    gone, thresholds = usage <= 0, np.broadcast_to(threshold, usage.shape)
-    for j in np.lexsort((usage, -np.round(share, 1))):
-        who = explainers[j][explainers[j] >= 0]
+    used = np.flatnonzero(usage > 0)  # the others explain nothing, and need no explanation
+    gone, share = usage <= 0, np.zeros(len(usage))
+    share[used], explainers = explained_by_others(components[used], rule, positive=positive, n_jobs=n_jobs)
+    thresholds = np.broadcast_to(threshold, usage.shape)
+    for k in np.lexsort((usage[used], -np.round(share[used], 1))):
+        j, who = used[k], used[explainers[k][explainers[k] >= 0]]
         gone[j] |= share[j] > thresholds[j] and not gone[who].any()
     return np.flatnonzero(gone), share[gone]
 
@@ -42,14 +44,13 @@ def redundancy_threshold(n_components: int, n_features: int, rule: Redundancy, *
     atoms = random_state.standard_normal((n_components, n_features)).astype(np.float32)
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     first = np.arange(min(_CHANCE_DRAWS, n_components))
-    by_chance, _ = explained_by_others(atoms, np.ones(n_components, bool), rule, positive=positive, rows=first)
+    by_chance, _ = explained_by_others(atoms, rule, positive=positive, rows=first)
     chance = np.quantile(by_chance, 0.99)
     return float(max(chance + rule.share * (1 - chance), rule.at_least))
 
 
 def explained_by_others(
     components: np.ndarray,
-    usable: np.ndarray,
     rule: Redundancy,
     *,
     positive: bool,
@@ -61,12 +62,14 @@ def explained_by_others(
     By orthogonal matching pursuit; with positive weights only, if ``positive``.
     """
     rows = np.arange(len(components)) if rows is None else rows
-    work = partial(_explain, rows=rows, components=components, usable=usable, positive=positive, rule=rule)
+    work = partial(_explain, rows=rows, components=components, positive=positive, rule=rule)
+    if not len(rows):
+        return np.empty(0), np.empty((0, rule.n_explainers), np.intp)
     found = map_chunks(work, len(rows), _ROWS_AT_ONCE, n_jobs)
     return tuple(np.concatenate(each) for each in zip(*found, strict=True))
 
 
-def _explain(part, *, rows, components, usable, positive, rule):
+def _explain(part, *, rows, components, positive, rule):
     rows = rows[part]
     atoms = components[rows].astype(np.float64)
     share, explainers = np.zeros(len(rows)), np.full((len(rows), rule.n_explainers), -1)
@@ -74,7 +77,6 @@ def _explain(part, *, rows, components, usable, positive, rule):
     for step in range(rule.n_explainers):
         correlation = rest @ components.T
         correlation = correlation if positive else np.abs(correlation)
-        correlation[:, ~usable] = -np.inf
         np.put_along_axis(correlation, rows[:, None], -np.inf, axis=1)
         for earlier in range(step):
             np.put_along_axis(correlation, explainers[:, earlier, None], -np.inf, axis=1)

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
 from skcode.dictionary import search
-from skcode.dictionary.redundancy import directions_of
+from skcode.dictionary.redundancy import redundant_atoms
 from skcode.dictionary.search import Search
 from skcode.metrics import match_dictionaries, mcc_score
 
@@ -320,12 +320,11 @@ def test_learning_holds_linear_algebra_to_one_thread(superposed, monkeypatch):
 
     def watched(*given, **options):
         seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-        return directions_of(*given, **options)
+        return redundant_atoms(*given, **options)
 
-    monkeypatch.setattr(search, "directions_of", watched)
-    components = np.repeat(superposed.dictionary[:10], 2, axis=0)
+    monkeypatch.setattr(search, "redundant_atoms", watched)
     with threadpool_limits(2):
-        DictionaryLearner(dictionary_init=components, max_epochs=4, random_state=0).fit(superposed.X_train[:500])
+        DictionaryLearner(20, max_epochs=4, random_state=0).fit(superposed.X_train[:500])
     assert set(seen) == {1}
 
 
