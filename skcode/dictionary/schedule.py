@@ -103,11 +103,11 @@ class Schedule:
         """
         memory = min(cls.memory, _MEMORY_OF_PASS ** (n_components / n_samples))
         n_epochs = max_epochs
-        if n_epochs is None:
-            # Of more atoms than samples nothing can be told, however often these are seen.
-            told = min(n_components, n_samples)
-            scarcity = _SCARCITY * (2 * told / n_samples) ** 4 if n_samples > n_components else 0.0
-            visits = searched_atoms(told) * min(_VISITS[0] * (1 + scarcity), _VISITS[1])
+        if n_epochs is None and n_samples < n_components:
+            n_epochs = _EPOCHS[0]  # fewer samples cannot tell the atoms apart, however often they are seen
+        elif n_epochs is None:
+            scarcity = _SCARCITY * (2 * n_components / n_samples) ** 4
+            visits = searched_atoms(n_components) * min(_VISITS[0] * (1 + scarcity), _VISITS[1])
             n_epochs = int(np.clip(round(visits / n_samples), *_EPOCHS))
         return cls(n_components=n_components, n_visits=n_epochs * n_samples, memory=memory)
 
@@ -131,6 +131,8 @@ class Schedule:
 
     def n_rounds(self, n_samples: int) -> int:
         """Return how many rounds a finish on so many samples takes."""
+        if n_samples < self.n_components:
+            return self.fewest_rounds  # as for the search: there is nothing more to be told
         rounds = -(-self.finish_visits * self.n_components // n_samples)
         return int(np.clip(rounds, self.fewest_rounds, self.most_rounds))
 

@@ -23,7 +23,9 @@ def test_few_atoms_take_as_many_samples_as_more_do():
 
 def test_what_cannot_be_learned_takes_no_longer_than_what_can():
     """Atoms that are more than the samples cannot be told apart, however often these are seen."""
-    assert of_fit(4000, 200) <= of_fit(200, 200) < of_fit(200, 250)
+    schedule = Schedule.of_fit(4000, 200)
+    assert schedule.n_visits <= 10 * 200
+    assert schedule.n_rounds(200) == schedule.fewest_rounds
 
 
 def test_penalties_fall_from_the_search_to_the_end_of_the_finish():
