@@ -36,11 +36,16 @@ def hold_out(X, fraction, rng):
 def record(estimator, entries, what, n_total=None, of="of"):
     """Count a pass in ``n_iter_``, add its entries to ``history_``, and print them if ``verbose`` asks for it.
 
-    With ``verbose=1``, some twenty are printed if there are to be ``n_total``, else all, as with 2.
+    Lists are replaced, not changed, so that a call that fails later has changed nothing; what a pass does not tell is
+    NaN. With ``verbose=1``, some twenty passes are printed if there are to be ``n_total``, else all, as with 2.
     """
-    estimator.n_iter_ += 1
-    for name, value in entries.items():
-        estimator.history_.setdefault(name, []).append(float(value))
+    n_before = estimator.n_iter_
+    names = [*estimator.history_, *(name for name in entries if name not in estimator.history_)]
+    estimator.history_ = {
+        name: [*estimator.history_.get(name, [math.nan] * n_before), float(entries.get(name, math.nan))]
+        for name in names
+    }
+    estimator.n_iter_ = n_before + 1
     some = 1 if n_total is None or estimator.verbose > 1 else max(1, n_total // 20)
     if estimator.verbose and estimator.n_iter_ % some == 0:
         latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in estimator.history_.items())

@@ -233,7 +233,7 @@ def test_a_fit_that_fails_late_leaves_everything_as_it_was(estimator, bad, shift
 )
 @pytest.mark.parametrize("scale", [1e-170, 1e200])
 def test_a_scale_whose_squares_cannot_be_told_is_refused(estimator, scale, shift):
-    with pytest.raises(ValueError, match=r"root mean square norm between .* in float64, got .*Scale X"):
+    with pytest.raises(ValueError, match=r"must have norms between .* in float64, got .*Scale X"):
         clone(estimator).fit(scale * shift.X_train)
 
 

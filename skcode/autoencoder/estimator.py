@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._callbacks import CallbackSupportMixin, with_callbacks
-from .._norms import scale_of
+from .._norms import sample_norms, typical_norm
 from .._parallel import single_threaded_blas
 from .._training import hold_out, minibatches, record
 from .._validation import (
@@ -559,7 +559,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         if not (self.whiten or self.scale_inputs):
             return InputMap()
         centred = self.whiten or self.bias_init != "zero"
-        scale = scale_of(X, X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1]))
+        scale = typical_norm(sample_norms(X, X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])))
         if scale == 0 and first_block:
             raise ValueError(
                 f"the first block of a stream must hold samples that differ, since the scale of inputs comes from it; "

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .._norms import scale_of, unit_rows
+from .._norms import sample_norms, typical_norm, unit_rows
 from .._parallel import single_threaded_blas
 from .._training import Adam, minibatches, record
 from .._validation import (
@@ -67,7 +67,7 @@ class TrainedCoder(AmortisedCoder):
         learned = self.dictionary is None and codes is None
         components = self._first_components(centred, codes)
         self._check_width(components, codes)
-        self.scale_ = _power_of_two(scale_of(X, self.offset_))
+        self.scale_ = _power_of_two(typical_norm(sample_norms(X, self.offset_)))
         centred = centred / centred.dtype.type(self.scale_)
         exponents = norm_exponents(components)
         aim = Aim.of(self.alpha, codes, self.scale_, exponents)

@@ -2,51 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from .. import _lasso
 from .._parallel import single_threaded_blas
-from .._warnings import warn
 from ..solvers import fista
 
+N_ROUNDS = 1000  # as published
 _STEPS_PER_ROUND = 100
 _RIDGE = 1e-6 / 3.3  # relative to the samples' mean square norm: the published 1e-6 on the paper's, of 3.3
 _FEWEST_ROUNDS = 12  # the published stopping rule is not asked before
 
 
-def alternate(X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
-    """Improve components in place by rounds of 100 warm-started FISTA steps, least squares, and scaling to norm 1.
+class Alternation:
+    """Rounds of 100 warm-started FISTA steps, least squares, and scaling to norm 1.
 
-    Yields for each round what it showed, and whether it is the last: the dictionary moved by less than ``tol`` of its
-    norm, or there were ``max_epochs`` rounds. An atom that no sample uses becomes zero and stays so, as published; when
-    no atom is used at all, it warns and stops.
+    An atom that no sample uses becomes zero and stays so, as published. When no atom is used at all, learning stops.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples, offset removed.
+    components : ndarray of shape (n_components, n_features)
+        Unit atoms to start from.
+    alpha : float
+        Penalty.
+    positive : bool
+        Whether codes are non-negative.
+    max_epochs : int
+        Most rounds.
+    tol : float
+        Share of its norm by which the dictionary moves in the last round.
+    n_jobs : int or None
+        Threads.
     """
-    codes = None
-    ridge = _RIDGE * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X) or _RIDGE
-    for epoch in range(1, max_epochs + 1):
-        with single_threaded_blas():
-            result = fista(
-                X, components, alpha, positive=positive, max_iter=_STEPS_PER_ROUND, tol=0.0, codes_init=codes,
-                restart=False, n_jobs=n_jobs,
-            )  # fmt: skip
-            codes = result.codes
-            objective = float(_lasso.objective(X, codes, components, alpha, positive).mean())
-            updated = _least_squares_atoms(X, codes, ridge)
-        change = float(np.linalg.norm(updated - components) / np.linalg.norm(components))
-        components[:] = updated
-        at_rest = epoch >= _FEWEST_ROUNDS and change < tol
-        nothing = not codes.any()
-        if nothing:
-            warn(
-                f"no sample uses any atom with alpha={alpha:g}: learning stopped after pass {epoch}. Lower alpha.",
-                ConvergenceWarning,
-            )
-        record = {"objective": objective, "mean_l0": float(np.count_nonzero(codes) / len(codes)), "change": change}
-        last = at_rest or nothing or epoch == max_epochs
-        yield record, last
-        if last:
-            return
+
+    search = None  # nothing that a stream could go on from
+
+    def __init__(self, X, components, alpha, *, positive, max_epochs, tol, n_jobs=None):
+        self.components = components
+        self.n_passes = max_epochs
+        self._X, self._alpha, self._positive, self._tol, self._n_jobs = X, alpha, positive, tol, n_jobs
+        self._ridge = _RIDGE * float(np.einsum("ij,ij->", X, X, dtype=np.float64)) / len(X) or _RIDGE
+
+    def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
+        """Learn; yield for each round what it showed, and whether it was the last."""
+        codes = None
+        for epoch in range(1, self.n_passes + 1):
+            before = self.components
+            with single_threaded_blas():
+                codes = fista(
+                    self._X, before, self._alpha, positive=self._positive, max_iter=_STEPS_PER_ROUND, tol=0.0,
+                    codes_init=codes, restart=False, n_jobs=self._n_jobs,
+                ).codes  # fmt: skip
+                objective = float(_lasso.objective(self._X, codes, before, self._alpha, self._positive).mean())
+                self.components = _least_squares_atoms(self._X, codes, self._ridge)
+            change = float(np.linalg.norm(self.components - before) / np.linalg.norm(before))
+            mean_l0 = float(np.count_nonzero(codes) / len(codes))
+            at_rest = epoch >= _FEWEST_ROUNDS and change < self._tol
+            last = at_rest or mean_l0 == 0 or epoch == self.n_passes
+            yield {"objective": objective, "mean_l0": mean_l0, "change": change}, last
+            if last:
+                return
 
 
 def _least_squares_atoms(X, codes, ridge):

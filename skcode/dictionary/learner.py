@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 
 from .._callbacks import CallbackSupportMixin, with_callbacks
-from .._norms import scale_of, unit_rows
+from .._norms import sample_norms, typical_norm, unit_rows, warn_of_loud_samples, warn_of_mean
 from .._training import hold_out, record
 from .._validation import (
+    FLOATS,
     ArrayLike,
     StrOptions,
+    check_is_fitted,
     check_random_state,
     check_start,
     derived_random_state,
@@ -19,21 +24,53 @@ from .._validation import (
     open_unit_interval,
     positive_real,
     real_from,
+    validate_data,
 )
 from .._warnings import warn
 from ..base import CertifiedCoder
-from .alternating import alternate
-from .online import NOTHING, OnlineSearch, default_batch_size, most_kept, visits
-from .softplus import SoftplusDescent
-from .stream import StreamMixin
+from .alternating import N_ROUNDS, Alternation
+from .coding import NOTHING
+from .online import OnlineLearning, without_offset
+from .schedule import Schedule
+from .search import Search
+from .softplus import N_PASSES, SoftplusDescent
 
-_METHODS = ("online", "alternating", "softplus")
-_AUTO_ALPHA = 0.055  # alpha="auto" in units of the root mean square norm of samples: 0.1 on the paper's protocol
-_ALTERNATIONS, _DESCENTS = 1000, 500  # the published numbers of passes
-_FEWEST_EPOCHS, _MOST_EPOCHS = 8, 500
+_AUTO_ALPHA = 0.056  # alpha="auto" in units of the typical norm of samples: 0.1 on the paper's protocol
+_OTHER_SCALE = 10.0  # of a block of a stream, from which one alpha cannot serve both
 
 
-class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
+def _online(learner, X, components, rng):
+    schedule = Schedule.of_fit(len(components), len(X), learner.max_epochs)
+    search = Search(components, schedule, positive=learner.positive)
+    return OnlineLearning(
+        search, X, learner.offset_, learner.alpha_, batch=learner.batch_size, rng=rng, n_jobs=learner.n_jobs
+    )
+
+
+def _alternating(learner, X, components, rng):
+    return Alternation(
+        without_offset(X, learner.offset_), components, learner.alpha_, positive=learner.positive,
+        max_epochs=learner.max_epochs or N_ROUNDS, tol=learner.tol, n_jobs=learner.n_jobs,
+    )  # fmt: skip
+
+
+def _softplus(learner, X, components, rng):
+    return SoftplusDescent(
+        without_offset(X, learner.offset_), components, learner.alpha_, max_epochs=learner.max_epochs or N_PASSES,
+        tol=learner.tol, rng=rng,
+    )  # fmt: skip
+
+
+_METHODS = {"online": _online, "alternating": _alternating, "softplus": _softplus}
+
+
+def _learns_from_streams(learner):
+    if learner.method != "online":
+        raise AttributeError(f"learning from a stream needs method='online', got method={learner.method!r}.")
+    return True
+
+
+class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     """Learn a dictionary from samples alone, then code on it as `FISTACoder` does.
 
     Looks for unit atoms that explain the samples by few of them each::
@@ -238,21 +275,20 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         ConvergenceWarning
             If ``alpha`` is so large that no sample uses any atom, or learning was interrupted.
         UserWarning
-            If there are fewer samples than atoms.
+            If there are fewer samples than atoms, a few samples hold much of the sum of squares, or most of it is the
+            mean and ``offset`` is None.
         """
         X = self._check_training_samples(X)
-        self._forget_stream()
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
         self._set_offset(X)
-        self.alpha_ = self._alpha_for(X)
-        components = self._initial_dictionary(X)
-        self._warn_of_few(len(X), len(components))
-        learn = {"online": self._learn_online, "alternating": self._alternate, "softplus": self._descend}[self.method]
-        n_passes, passes = learn(X, components, rng)
+        norms = self._norms_of_training(X)
+        self.alpha_ = self._alpha_for(norms)
+        learning = self._learning(X, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
-        context = self._init_callback_context(max_subtasks=n_passes)
+        context = self._init_callback_context(max_subtasks=learning.n_passes)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        passes = learning.passes()
         last = interrupted = False
         try:
             while not last:
@@ -260,15 +296,19 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
                 task.call_on_fit_task_begin(estimator=self, X=X, y=y)
                 entries, last = next(passes)
                 if held_out is not None:
-                    self._set_components(components.copy())
+                    self._set_components(learning.components)
                     entries["held_out"] = self._unexplained_by(self._sparse_blocks(held_out, warns=False), held_out)
-                self._record(entries, n_passes)
+                record(self, entries, "pass", learning.n_passes, of="of at most")
                 last |= task.call_on_fit_task_end(
-                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: {"components_": components.copy()}
+                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: {"components_": learning.components}
                 )
         except KeyboardInterrupt:
             interrupted = True
-        self._take_components(components)
+        self._take(learning.components)
+        self._search = learning.search
+        if self._search is not None:
+            self._search.remember_norms(norms)
+            self._search.rest(len(X))
         if interrupted:
             warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
@@ -277,82 +317,176 @@ class DictionaryLearner(CallbackSupportMixin, StreamMixin, CertifiedCoder):
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
-    def _warn_of_few(self, n_samples, n_components):
-        if n_samples < n_components:
+    @available_if(_learns_from_streams)
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
+        """Go on learning from a block of samples; the blocks of a stream need not fit into memory together.
+
+        Without a `fit` before, the search takes 80 samples for each atom, and at least 20,000 in all. A shorter stream
+        should be repeated until it has as many, or be ended by `finalize`. When the search is over, the learner
+        polishes its components by itself, on the latest samples: ten for each atom and at least 10,000, which are kept
+        for that. It does so again whenever the stream has become twice as long. In between, and after a `fit`, a block
+        of any size improves the components by what it adds to the evidence there is.
+
+        The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha="auto"``) and ``offset_`` (if
+        ``offset="mean"``) follow the stream: the scale is the median norm of the latest 10,000 samples. Blocks larger
+        than ``batch_size`` (by default, the number of atoms) are cut. Callbacks and ``validation_fraction`` have no
+        effect on a stream. A call that fails, or is interrupted, changes nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : DictionaryLearner
+            The learner.
+
+        Raises
+        ------
+        AttributeError
+            If ``method`` is not ``"online"``.
+        ValueError
+            If ``X`` has other features than the samples before, ``alpha="auto"`` and all samples so far, less the
+            offset, are zero or out of scale, ``dictionary_init`` or ``offset`` does not fit, or ``n_components``,
+            ``positive`` or ``method`` is not what the components were learned with.
+
+        Warns
+        -----
+        UserWarning
+            If the typical norm of the block is more than ten times that of the stream, or less than a tenth, or a few
+            of its samples hold much of the sum of squares.
+        """
+        search, X = self._go_on(X)
+        norms = sample_norms(X, self.offset_)
+        self._warn_of_scale(norms, search.norms)
+        warn_of_loud_samples(norms)
+        search.remember(X, norms)
+        self.alpha_ = self._alpha_for(search.norms)
+        total, centred = NOTHING, without_offset(X, self.offset_)
+        for part in np.array_split(centred, ceil(len(X) / (self.batch_size or len(search.components)))):
+            total += search.step(part, self.alpha_, self.n_jobs)
+        record(self, total.record(), "pass", of="of at most")
+        if search.is_due and search.can_finish:
+            self._finish(search)
+        self._take(search.components)
+        self._search = search
+        return self
+
+    @available_if(_learns_from_streams)
+    @fit_context(prefer_skip_nested_validation=True)
+    def finalize(self) -> DictionaryLearner:
+        """Polish what `partial_fit` has learned, on the latest samples; more blocks may follow.
+
+        Where the dictionary rests on more samples than have come since, as after a `fit` and a few small blocks, it is
+        left as it is: it is polished already, and the latest samples alone would say less. Atoms are found to be
+        unused only by so many samples that no atom goes without a use by chance.
+
+        Returns
+        -------
+        self : DictionaryLearner
+            The learner.
+
+        Raises
+        ------
+        NotFittedError
+            If there was neither a `fit` nor a `partial_fit` before.
+        """
+        check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
+        search = self._search.copy()
+        if search.can_finish:
+            self._finish(search)
+            self._take(search.components)
+            self._search = search
+        return self
+
+    def _go_on(self, X):
+        """Return the search that a block goes to, a copy, and the block; its mean and offset are noted."""
+        first = not hasattr(self, "components_")
+        dtype = FLOATS if first else [self.components_.dtype]
+        X = validate_data(self, X, dtype=dtype, order="C", reset=first)
+        if first:
+            self._set_offset(X)
+            self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
+            components = self._initial_dictionary(X)
+            search = Search(components, Schedule.of_stream(len(components)), positive=self.positive)
+            return search, X
+        self._check_that_it_goes_on()
+        search = self._search.copy()
+        if search.components is not self.components_:  # somebody has assigned others
+            search.move_to(self.components_)
+        self._add_to_mean(X)
+        self.offset_ = self.mean_ if isinstance(self.offset, str) else self.offset_
+        return search, X
+
+    def _check_that_it_goes_on(self):
+        if self._search is None:
+            raise ValueError("partial_fit goes on from what method='online' has learned: call fit, or use a clone.")
+        for name, learned in (("n_components", len(self.components_)), ("positive", self._search.positive)):
+            wanted = getattr(self, name)
+            if wanted not in (None, learned):
+                raise ValueError(
+                    f"{name}={wanted!r} is not what the components were learned with ({learned!r}), from which "
+                    "partial_fit goes on. Call fit, or use a clone."
+                )
+
+    def _warn_of_scale(self, norms, earlier):
+        here, before = typical_norm(norms), typical_norm(earlier)
+        if here > 0 and before > 0 and not 1 / _OTHER_SCALE <= here / before <= _OTHER_SCALE:
             warn(
-                f"n_components={n_components} atoms cannot be told apart by n_samples={n_samples} samples, which are "
-                "fewer: several samples for each atom are needed. X has a row for each sample.",
+                f"X has a typical norm of {here:.3g}, the stream before one of {before:.3g}. One dictionary and one "
+                "alpha are for samples of one scale: scale the blocks alike."
             )
 
-    def _learn_online(self, X, components, rng):
-        n_samples = len(X)
-        n_epochs = self.max_epochs or int(
-            np.clip(round(visits(len(components), n_samples) / n_samples), _FEWEST_EPOCHS, _MOST_EPOCHS)
-        )
-        search = OnlineSearch(
-            components, self.alpha_, positive=self.positive, n_visits=n_epochs * n_samples, n_distinct=n_samples
-        )
-        batch_size = self.batch_size or default_batch_size(n_samples, len(components))
-        most = most_kept(X, len(components))
-        n_polished = min(n_samples, most)
+    def _finish(self, search):
+        X = without_offset(search.reserve.samples, self.offset_)
+        for step in search.finish(X, self.alpha_, is_all=False, n_jobs=self.n_jobs):
+            record(self, step.record(), "pass", of="of at most")
 
-        def passes():
-            for _ in range(n_epochs):
-                order, total = rng.permutation(n_samples), NOTHING
-                for rows in np.array_split(order, max(n_samples // batch_size, 1)):
-                    total += search.step(self._centred(X[np.sort(rows)]), self.n_jobs)
-                yield total.record(), False
-            some = X if n_samples <= most else X[np.sort(rng.choice(n_samples, most, replace=False))]
-            left = search.n_rounds(n_polished)
-            for step in search.finish(self._centred(some), self.n_jobs):
-                left -= 1
-                if left == 0:
-                    components[search.surplus] = 0
-                yield step.record(), left == 0
+    def _norms_of_training(self, X):
+        norms = sample_norms(X, self.offset_)
+        warn_of_loud_samples(norms)
+        if self.offset is None:
+            warn_of_mean(self.mean_, norms)
+        return norms
 
-        return n_epochs + search.n_rounds(n_polished), passes()
-
-    def _alternate(self, X, components, rng):
-        max_epochs = self.max_epochs or _ALTERNATIONS
-        return max_epochs, alternate(
-            self._centred(X), components, self.alpha_,
-            positive=self.positive, max_epochs=max_epochs, tol=self.tol, n_jobs=self.n_jobs,
-        )  # fmt: skip
-
-    def _descend(self, X, components, rng):
-        max_epochs = self.max_epochs or _DESCENTS
-        descent = SoftplusDescent(self._centred(X), components, self.alpha_, rng)
-        return max_epochs, descent.passes(max_epochs, self.tol)
+    def _learning(self, X, rng):
+        """Return what learns from all samples; it has ``components``, ``n_passes`` and ``passes()``."""
+        components = self._initial_dictionary(X)
+        if len(X) < len(components):
+            warn(
+                f"n_components={len(components)} atoms cannot be told apart by n_samples={len(X)} samples, which are "
+                "fewer: several samples for each atom are needed. X has a row for each sample."
+            )
+        return _METHODS[self.method](self, X, components, rng)
 
     def _check_training_samples(self, X):
         if self.method == "softplus" and not self.positive:
             raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
         return super()._check_training_samples(X)
 
-    def _take_components(self, components):
-        self._set_components(components.copy())
-        self.unused_atoms_ = ~self.components_.any(axis=1)
-        if self.method == "online" and self.unused_atoms_.all():
+    def _take(self, components):
+        self._set_components(components)
+        self.unused_atoms_ = ~components.any(axis=1)
+        if self.unused_atoms_.all():
             warn(
-                f"no sample uses any atom with alpha={self.alpha_:g}. Lower alpha.",
+                f"no sample uses any atom with alpha={self.alpha_:g}. Learning stopped after pass {self.n_iter_}. "
+                "Lower alpha.",
                 ConvergenceWarning,
             )
 
-    def _record(self, entries, n_passes):
-        record(self, entries, "pass", n_passes, of="of at most")
-
-    def _centred(self, X):
-        return np.ascontiguousarray(self._without_offset(X))
-
-    def _alpha_for(self, X):
+    def _alpha_for(self, norms):
         if self.alpha != "auto":
             return float(self.alpha)
-        scale = scale_of(X, self.offset_)
-        if scale == 0:
+        typical = typical_norm(norms)
+        if typical == 0:
             raise ValueError(
-                f"X, less the offset, must not be all zero, but n_samples={len(X)} are: alpha='auto' comes from it."
+                f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha='auto' comes from it."
             )
-        return _AUTO_ALPHA * scale
+        return _AUTO_ALPHA * typical
 
     def _initial_dictionary(self, X):
         n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])

@@ -16,14 +16,14 @@ descent ends at the floor, from which it would sometimes, after thousands of ste
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from .._parallel import single_threaded_blas
 from .._training import Adam
-from .._warnings import warn
 
+N_PASSES = 500  # as published
 _STEPS_PER_PASS = 100
 _NORM = math.sqrt(10 / 3)  # of samples on the paper's protocol: root mean square with 10 active concepts
 _START = -10.0  # of free parameters, give or take 1: codes start next to 0
@@ -38,19 +38,27 @@ class SoftplusDescent:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Samples.
+        Samples, offset removed.
     components : ndarray of shape (n_components, n_features)
-        Unit atoms to start from; they are improved in place, after each pass.
+        Unit atoms to start from.
     alpha : float
         Penalty, in the means of the loss above.
+    max_epochs : int
+        Most passes of 100 steps.
+    tol : float
+        Share of its norm by which the dictionary moves in the last pass; with 0, the learning rate may be at its floor.
     rng : RandomState
         Source of the codes to start from.
     X_along : ndarray of shape (n_samples_along, n_features), optional
         Samples whose codes are learned along, as published: they move no atom, but share the learning rate.
     """
 
-    def __init__(self, X, components, alpha, rng, X_along=None):
+    search = None  # nothing that a stream could go on from
+
+    def __init__(self, X, components, alpha, *, max_epochs, tol, rng, X_along=None):
         self.components = components
+        self.n_passes = max_epochs
+        self._tol = tol
         self._unit = math.sqrt(np.einsum("ij,ij->", X, X, dtype=np.float64) / len(X)) / _NORM or 1.0
         self._alpha = alpha / self._unit
         blocks = {"free": X} | ({} if X_along is None else {"free_along": X_along})
@@ -62,15 +70,13 @@ class SoftplusDescent:
         self._optimiser = Adam(self._parameters, _LEARNING_RATE)
         self._best, self._misses = np.inf, 0
 
-    def passes(self, max_epochs: int, tol: float):
-        """Improve the components in place by passes of 100 steps.
+    def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
+        """Learn; yield for each pass what it showed, and whether it was the last.
 
-        Yields for each what it showed, and whether it is the last: the dictionary moved by less than ``tol`` of its
-        norm, or the learning rate was at its floor (with ``tol=0``, neither counts), or there were ``max_epochs``.
-        Atoms that no sample uses are zero, but may come back; when none is used at the end, it warns.
+        Atoms that no sample uses are zero, but may come back.
         """
         atoms = self._parameters["atoms"]
-        for epoch in range(1, max_epochs + 1):
+        for epoch in range(1, self.n_passes + 1):
             before = atoms.copy()
             fastest = 0.0
             with single_threaded_blas():
@@ -79,21 +85,12 @@ class SoftplusDescent:
                     loss = self._step()
             counted = self._unit_codes("free") > _COUNTED
             usage = np.count_nonzero(counted, axis=0)[:, None]
-            self.components[:] = np.where(usage > 0, atoms / np.maximum(_norms(atoms), 1e-8), 0)
-            record = {
-                "objective": loss * atoms.shape[1] / 2 * self._unit**2,
-                "mean_l0": float(usage.sum() / len(counted)),
-                "change": float(np.linalg.norm(atoms - before) / np.linalg.norm(before)),
-            }
-            at_rest = record["change"] < tol or (tol > 0 and fastest < 2 * _SLOWEST)
-            last = at_rest or epoch == max_epochs
-            if last and not usage.any():
-                warn(
-                    f"no sample uses any atom with alpha={self._alpha * self._unit:g}: learning stopped after pass "
-                    f"{epoch}. Lower alpha.",
-                    ConvergenceWarning,
-                )
-            yield record, last
+            self.components = np.where(usage > 0, atoms / np.maximum(_lengths(atoms), 1e-8), 0)
+            change = float(np.linalg.norm(atoms - before) / np.linalg.norm(before))
+            at_rest = change < self._tol or (self._tol > 0 and fastest < 2 * _SLOWEST)
+            last = at_rest or epoch == self.n_passes
+            objective = loss * atoms.shape[1] / 2 * self._unit**2
+            yield {"objective": objective, "mean_l0": float(usage.sum() / len(counted)), "change": change}, last
             if last:
                 return
 
@@ -102,7 +99,7 @@ class SoftplusDescent:
         return self._unit_codes("free_along" if along else "free") * self.components.dtype.type(self._unit)
 
     def _unit_codes(self, name):
-        return softplus(self._parameters[name]) * _norms(self._parameters["atoms"]).T
+        return softplus(self._parameters[name]) * _lengths(self._parameters["atoms"]).T
 
     def _step(self):
         """Move all parameters, then the learning rate; return the loss on the samples."""
@@ -147,7 +144,7 @@ def loss_and_gradients(
     codes = softplus(free)
     error = codes @ atoms
     error -= X
-    norms, weight = _norms(atoms), alpha / codes.size
+    norms, weight = _lengths(atoms), alpha / codes.size
     used = codes.sum(axis=0, dtype=np.float64)[:, None]
     squared_error = float(np.einsum("ij,ij->", error, error, dtype=np.float64)) / error.size
     penalty = weight * float(np.vdot(used, norms))
@@ -161,5 +158,5 @@ def loss_and_gradients(
     return squared_error + penalty, of_free, of_atoms
 
 
-def _norms(atoms):
+def _lengths(atoms):
     return np.linalg.norm(atoms, axis=1, keepdims=True)

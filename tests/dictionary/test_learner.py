@@ -1,12 +1,15 @@
-import pickle
+import warnings
 
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
-from skcode.dictionary.online import OnlineSearch
+from skcode.dictionary import search
+from skcode.dictionary.redundancy import redundant_atoms
+from skcode.dictionary.search import Search
 from skcode.metrics import match_dictionaries, mcc_score
 
 METHODS = ("online", "alternating", "softplus")
@@ -96,71 +99,6 @@ def test_few_samples_are_enough_for_an_unbiased_penalty(superposed):
     assert recovered(superposed, learner) >= 0.8
 
 
-def test_a_stream_in_blocks_ends_where_a_fit_does(superposed):
-    stream = DictionaryLearner(100, random_state=100)
-    for start in np.arange(15_000, step=500) % 2500:
-        stream.partial_fit(superposed.X_train[start : start + 500])
-    half_way = recovered(superposed, stream)
-    stream.finalize()
-    assert half_way > 0.9
-    assert recovered(superposed, stream) >= 0.97
-    assert stream.n_iter_ == len(stream.history_["objective"]) == 30 + 4
-
-
-def test_surplus_atoms_of_a_stream_may_be_used_by_blocks_that_follow(superposed):
-    first = superposed.X_train[(superposed.codes_train[:, 1:30] == 0).all(axis=1)]
-    stream = DictionaryLearner(60, random_state=0).partial_fit(np.tile(first[:30], (40, 1))).finalize()
-    assert stream.unused_atoms_.any()
-    for _ in range(4):
-        stream.partial_fit(superposed.X_train)
-    assert not stream.unused_atoms_.any()
-
-
-def test_a_pickled_stream_goes_on_to_the_same_bits(superposed):
-    X = superposed.X_train
-    stream = DictionaryLearner(100, random_state=0, batch_size=200).partial_fit(X[:600])
-    restored = pickle.loads(pickle.dumps(stream))
-    for learner in (stream, restored):
-        learner.partial_fit(X[600:1200]).finalize()
-    np.testing.assert_array_equal(restored.components_, stream.components_)
-    assert restored.history_ == stream.history_
-
-
-def test_fit_starts_anew_after_a_stream(superposed):
-    X = superposed.X_train[:500]
-    learner = DictionaryLearner(20, random_state=0, max_epochs=2)
-    expected = learner.fit(X).components_
-    learner.partial_fit(X[:50])
-    np.testing.assert_array_equal(learner.fit(X).components_, expected)
-    with pytest.raises(NotFittedError, match="finalize ends a stream"):
-        learner.finalize()
-
-
-def test_a_stream_goes_on_from_a_fit(superposed):
-    learner = DictionaryLearner(100, random_state=100).fit(superposed.X_train[:2000])
-    alpha, before = learner.alpha_, learner.components_
-    learner.partial_fit(superposed.X_train[2000:])
-    assert learner.alpha_ == alpha
-    assert (np.einsum("ij,ij->i", before, learner.components_) > 0.9).mean() > 0.95
-    np.testing.assert_allclose(learner.mean_, superposed.X_train.mean(axis=0), atol=1e-5)
-    assert recovered(superposed, learner.finalize()) >= 0.97
-
-
-def test_what_a_finish_has_found_stays_when_the_stream_goes_on(superposed):
-    stream = DictionaryLearner(100, random_state=100)
-    for _ in range(4):
-        stream.partial_fit(superposed.X_train)
-    polished = stream.finalize().components_
-    stream.partial_fit(superposed.X_train[:100])
-    assert (np.einsum("ij,ij->i", polished, stream.components_) > 0.9).mean() > 0.95
-
-
-def test_the_scale_of_a_stream_cannot_come_from_nothing(shift):
-    with pytest.raises(ValueError, match="X, less the offset, must not be all zero"):
-        DictionaryLearner(10, offset="mean").partial_fit(shift.X_train[:1])
-    assert DictionaryLearner(10, offset="mean", alpha=0.1).partial_fit(shift.X_train[:1]).alpha_ == 0.1
-
-
 def test_too_few_atoms_are_the_most_used_concepts():
     rng = np.random.RandomState(0)
     true = np.linalg.qr(rng.standard_normal((30, 30)))[0]
@@ -202,7 +140,7 @@ def test_learning_follows_the_scale_of_the_data(superposed, scale):
 @pytest.mark.parametrize("scale", [1e20, 1e-20])
 def test_a_scale_whose_squares_cannot_be_told_is_refused(superposed, scale):
     X = superposed.X_train[:100].astype(np.float32)
-    with pytest.raises(ValueError, match=r"root mean square norm between .* in float32, got .*Scale X"):
+    with pytest.raises(ValueError, match=r"must have norms between .* in float32, got .*Scale X"):
         DictionaryLearner(30).fit(X * np.float32(scale))
     expected, found = (
         DictionaryLearner(30, max_epochs=1, random_state=0).fit(X.astype(np.float64) * times).components_
@@ -278,15 +216,15 @@ def test_memory_map_is_learned_from(superposed, tmp_path):
 
 @pytest.mark.parametrize("at", [1, 40])
 def test_interrupting_keeps_what_was_learned(superposed, monkeypatch, at):
-    step, states = OnlineSearch.step, []
+    step, states = Search.step, []
 
-    def interrupted(self, X, n_jobs):
+    def interrupted(self, X, alpha, n_jobs):
         states.append(self.components.copy())
         if len(states) == at:
             raise KeyboardInterrupt
-        return step(self, X, n_jobs)
+        return step(self, X, alpha, n_jobs)
 
-    monkeypatch.setattr(OnlineSearch, "step", interrupted)
+    monkeypatch.setattr(Search, "step", interrupted)
     learner = DictionaryLearner(100, random_state=100)
     with pytest.warns(ConvergenceWarning, match=f"learning was interrupted after pass {(at - 1) // 25}"):
         learner.fit(superposed.X_train)
@@ -374,3 +312,38 @@ def test_held_out_samples_must_be_some_and_leave_some(shift):
 def test_bad_parameters_are_named(shift, parameters, message):
     with pytest.raises(ValueError, match=message):
         DictionaryLearner(**parameters).fit(shift.X_train)
+
+
+def test_learning_holds_linear_algebra_to_one_thread(superposed, monkeypatch):
+    """With more threads sums come out differently, and with them which atoms are replaced."""
+    seen = []
+
+    def watched(*given, **options):
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return redundant_atoms(*given, **options)
+
+    monkeypatch.setattr(search, "redundant_atoms", watched)
+    with threadpool_limits(2):
+        DictionaryLearner(20, max_epochs=4, random_state=0).fit(superposed.X_train[:500])
+    assert set(seen) == {1}
+
+
+def test_a_few_loud_samples_are_told_of_and_do_not_silence_the_others(superposed):
+    X = superposed.X_train.copy()
+    X[7] *= 1000
+    with pytest.warns(UserWarning, match="1 of 2500 samples have more than 10 times the typical norm"):
+        learner = DictionaryLearner(100, random_state=100).fit(X)
+    assert recovered(superposed, learner) >= 0.95
+    assert learner.score(superposed.X_ood) > -0.1
+
+
+def test_a_mean_that_nothing_subtracts_is_told_of(superposed):
+    rng = np.random.RandomState(0)
+    mean = 4 * rng.standard_normal(superposed.X_train.shape[1]).astype(np.float32)
+    X = superposed.X_train + mean / np.float32(np.linalg.norm(mean) / 4)
+    with pytest.warns(UserWarning, match="the mean of X holds .* offset='mean'"):
+        DictionaryLearner(20, max_epochs=1, random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for offset in ("mean", np.zeros(len(mean))):
+            DictionaryLearner(20, max_epochs=1, offset=offset, random_state=0).fit(X)

@@ -6,10 +6,12 @@ import scipy.sparse as sp
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_compositional_shift
-from skcode.dictionary import online
 from skcode.dictionary import opposites as room
 from skcode.dictionary.opposites import most_common, opposites, without_lean
+from skcode.dictionary.schedule import Opposites
 from skcode.metrics import match_dictionaries
+
+RULE = Opposites()
 
 
 def unit(atoms):
@@ -28,8 +30,8 @@ def test_opposites_are_mutual_and_nearly_exact(rng, monkeypatch, at_once):
     atoms[8] = unit(-atoms[[2]] + 0.06 * rng.standard_normal((1, 40)))[0]  # not the nearest of 2
     atoms[9] = unit(-atoms[[1]] + 0.2 * rng.standard_normal((1, 40)))[0]
     assert atoms[9] @ atoms[1] > -0.9 > atoms[8] @ atoms[2] > atoms[7] @ atoms[2]
-    np.testing.assert_array_equal(opposites(atoms), [[2, 7]])
-    assert opposites(atoms[:7]).shape == (0, 2)
+    np.testing.assert_array_equal(opposites(atoms, RULE), [[2, 7]])
+    assert opposites(atoms[:7], RULE).shape == (0, 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -49,8 +51,8 @@ def test_the_lean_towards_a_common_concept_is_taken_out(rng, dtype):
     told[:, 0], told[:, 39] = np.maximum(signed, 0), np.maximum(-signed, 0)
     np.testing.assert_allclose(told @ leaning, codes @ truth, atol=1e-12)
     told = sp.csr_array(told.astype(dtype))
-    assert most_common(np.array([[0, 39]]), told) == (0, 39)
-    upright = without_lean(leaning.astype(dtype), 0, 39, told)
+    assert most_common(np.array([[0, 39]]), told, RULE) == (0, 39)
+    upright = without_lean(leaning.astype(dtype), 0, 39, told, RULE)
     assert upright.dtype == dtype
     assert not upright[39].any()
     cosines = np.einsum("jk,jk->j", upright[:39], truth[:39])
@@ -60,17 +62,17 @@ def test_the_lean_towards_a_common_concept_is_taken_out(rng, dtype):
 def test_the_most_common_pair_is_one_that_more_samples_use_than_a_typical_atom(rng):
     codes = sparse_codes(rng, 500, 20, 0.1)
     pairs = np.array([[0, 1], [2, 3], [4, 5]])
-    assert most_common(pairs, sp.csr_array(codes)) is None
+    assert most_common(pairs, sp.csr_array(codes), RULE) is None
     codes[:, 2], codes[:, 3] = sparse_codes(rng, 500, 2, [0.2, 0.4]).T
     codes[:, 4], codes[:, 5] = sparse_codes(rng, 500, 2, [0.2, 0.3]).T
-    assert most_common(pairs, sp.csr_array(codes)) == (3, 2)
+    assert most_common(pairs, sp.csr_array(codes), RULE) == (3, 2)
 
 
 def test_a_common_concept_is_found_once():
     data = make_compositional_shift(5000, 100, 10, dtype=np.float32, random_state=101)
     learner = DictionaryLearner(100, random_state=10_101).fit(data.X_train)
     assert match_dictionaries(data.dictionary, learner.components_, n_draws=0).frac_recovered == 1
-    assert len(opposites(learner.components_)) == 0
+    assert len(opposites(learner.components_, RULE)) == 0
 
 
 def test_concepts_that_are_opposites_are_both_found(rng, monkeypatch):
@@ -81,7 +83,7 @@ def test_concepts_that_are_opposites_are_both_found(rng, monkeypatch):
     common = sparse_codes(rng, 2000, 1, 0.6)[:, 0]  # far more than the others
     codes[:, 0], codes[:, 1] = common * positive, common * ~positive
     tried = []
-    monkeypatch.setattr(online, "without_lean", lambda *given: tried.append(given[1:3]) or without_lean(*given))
+    monkeypatch.setattr(room, "without_lean", lambda *given: tried.append(given[1:3]) or without_lean(*given))
     learner = DictionaryLearner(60, random_state=0).fit(codes @ truth)
     match = match_dictionaries(truth, learner.components_, n_draws=0)
     assert match.cosines.min() > 0.99

@@ -18,7 +18,8 @@ def problem(rng, random_dictionary):
 
 
 def descent_on(X, atoms, alpha=0.1, **options):
-    return SoftplusDescent(X, atoms.copy(), alpha, np.random.RandomState(0), **options)
+    options = {"max_epochs": 5, "tol": 0.0} | options
+    return SoftplusDescent(X, atoms.copy(), alpha, rng=np.random.RandomState(0), **options)
 
 
 def test_softplus_is_accurate_everywhere():
@@ -70,8 +71,8 @@ def test_a_pass_is_100_steps_of_the_published_loop(problem):
             best, misses, rate = np.float32(loss), 0, min(1.1 * rate, 1.0)
         elif (misses := misses + 1) == 2:
             misses, rate = 0, max(0.5 * rate, 1e-6)
-    descent = descent_on(X, start)
-    record, last = next(descent.passes(1, 0.0))
+    descent = descent_on(X, start, max_epochs=1)
+    record, last = next(descent.passes())
     norms = np.linalg.norm(parameters[1], axis=1)
     np.testing.assert_allclose(descent.components, parameters[1] / norms[:, None], atol=1e-6)
     np.testing.assert_allclose(descent.codes(), np.log1p(np.exp(parameters[0])) * norms, atol=1e-6)
@@ -105,8 +106,8 @@ def test_samples_along_move_no_atom(problem, rng):
 
 def test_codes_of_the_descent_explain_the_samples(shift):
     atoms = DictionaryLearner(40, random_state=0)._initial_dictionary(shift.X_train)
-    descent = descent_on(shift.X_train, atoms, X_along=shift.X_ood)
-    for _ in descent.passes(8, 0.0):
+    descent = descent_on(shift.X_train, atoms, X_along=shift.X_ood, max_epochs=8)
+    for _ in descent.passes():
         pass
     for X, codes in ((shift.X_train, descent.codes()), (shift.X_ood, descent.codes(along=True))):
         assert (codes > 0).all()
