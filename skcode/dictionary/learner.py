@@ -152,12 +152,12 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     n_iter_ : int
         Passes made and calls of `partial_fit`, with the rounds of each finish.
     history_ : dict of list of float
-        For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
-        non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
-        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with the others;
-        and ``held_out`` (minus `score`, after the pass; NaN for blocks of a stream) with ``validation_fraction``. On a stream, ``unexplained`` is
-        an error on samples not seen before. No code of ``"softplus"`` is zero: those above 0.01 count, in the published
-        scale of samples.
+        One entry for each pass, of what it showed of the dictionary before its steps. All methods tell ``objective``
+        (mean per sample, with the L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of non-zeros).
+        ``"online"`` adds ``unexplained`` (squared residuals as a share of squared samples) and ``n_replaced`` (atoms);
+        on a stream, ``unexplained`` is an error on samples not seen before. The others add ``change`` (of the
+        dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score`, after the pass; NaN
+        for blocks of a stream). No code of ``"softplus"`` is zero: it counts those above 0.01, in the published scale.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
         of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
