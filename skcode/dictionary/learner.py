@@ -421,7 +421,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             return search, X
         self._check_that_it_goes_on()
         search = self._search.copy()
-        if search.components is not self.components_:  # somebody has assigned others
+        if not np.array_equal(search.components, self.components_):  # somebody has assigned others
             search.move_to(self.components_)
         self._add_to_mean(X)
         self.offset_ = self.mean_ if isinstance(self.offset, str) else self.offset_
