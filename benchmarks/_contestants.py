@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skcode import DictionaryLearner, FISTACoder, OracleCoder, SparseAutoencoder
-from skcode.dictionary.softplus import SoftplusDescent
+from skcode.dictionary import SoftplusDescent
 from skcode.metrics import amortisation_gap, mcc_score, shift_report, unexplained_variance
 
 # Passes of DL-FISTA where there is no published run to repeat; on the paper's protocol its own stopping rule decides.
@@ -176,10 +176,12 @@ class PublishedSoftplus(BaseEstimator):
         self.components_ = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(problem.X_id.dtype)
         self.offset_ = np.zeros(n_features, problem.X_id.dtype)
         descent = SoftplusDescent(
-            problem.X_id, self.components_, problem.alpha, np.random.RandomState(seed + 1), problem.X_ood
-        )
-        for _ in descent.passes(MOST_PASSES_OF_SOFTPLUS, tol=1e-5):
+            problem.X_id, self.components_, problem.alpha, max_epochs=MOST_PASSES_OF_SOFTPLUS, tol=1e-5,
+            rng=np.random.RandomState(seed + 1), X_along=problem.X_ood,
+        )  # fmt: skip
+        for _ in descent.passes():
             pass
+        self.components_ = descent.components
         self._known = [(problem.X_id, descent.codes()), (problem.X_ood, descent.codes(along=True))]
 
     def transform(self, X):

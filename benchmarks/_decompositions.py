@@ -12,10 +12,10 @@ import _published
 import numpy as np
 from _contestants import MANY, published_fista
 from _problems import Problem
+from sklearn.preprocessing import normalize
 
 from skcode import FISTACoder
-from skcode._norms import unit_rows
-from skcode.dictionary.alternating import alternate
+from skcode.dictionary import Alternation
 from skcode.metrics import match_dictionaries, mcc_score, support_scores
 
 ALPHAS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -40,7 +40,7 @@ def decompose(activation: str, sae, problem: Problem) -> Iterator[tuple]:
     refined = {side: fista().codes(X, codes_init=own[side]).codes for side, X in _sides(problem).items()}
     yield "frozen_decoder", f"refined+{activation}", None, agreement(refined, problem)
 
-    scaled = {"unit_norms": unit_rows(sae.components_)}
+    scaled = {"unit_norms": normalize(sae.components_)}
     if not many:
         scaled["true_norms"] = with_true_norms(sae.components_, problem.dictionary)
     for method, components in scaled.items():
@@ -74,27 +74,28 @@ def alternation(method: str, start: np.ndarray, problem: Problem, most_rounds: i
     After so many rounds means: the dictionary that this round starts from, as published; beyond the last round, the
     one it ended with. The last item is not a report but the dictionary, and the seconds that learning it took.
     """
-    components = unit_rows(start).astype(problem.X_id.dtype)
+    components = normalize(start).astype(problem.X_id.dtype)
     wanted = [r for r in (FEWER["rounds"] if problem.n_components > MANY else ROUNDS) if r <= most_rounds]
-    rounds = alternate(problem.X_id, components, problem.alpha, positive=True, max_epochs=most_rounds, tol=1e-5)
-    before, ended, done, seconds = components.copy(), False, 0, 0.0
+    learning = Alternation(problem.X_id, components, problem.alpha, positive=True, max_epochs=most_rounds, tol=1e-5)
+    rounds = learning.passes()
+    before, ended, done, seconds = components, False, 0, 0.0
 
     def go_on_to(round_):
         nonlocal before, ended, done, seconds
         start = time.perf_counter()
         while done < round_ and not ended:
-            before = components.copy()
+            before = learning.components
             _, ended = next(rounds)
             done += 1
         seconds += time.perf_counter() - start
 
     for r in wanted:
         go_on_to(r)
-        at = components if ended and done < r else before
+        at = learning.components if ended and done < r else before
         coder = FISTACoder(at, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train)
         yield "warmstart_decoder", method, r, agreement({"ood": coder.transform(problem.X_ood)}, problem)
     go_on_to(most_rounds)
-    yield components, seconds
+    yield learning.components, seconds
 
 
 def match_and_support(method: str, components: np.ndarray, problem: Problem, codes: dict | None = None):
@@ -124,7 +125,7 @@ def agreement(codes: dict, problem: Problem) -> dict:
 def with_true_norms(components: np.ndarray, dictionary: np.ndarray) -> np.ndarray:
     """Return the atoms, each with the norm of the true atom that it matches."""
     pairs = match_dictionaries(dictionary, components, n_draws=0).pairs
-    scaled = unit_rows(components)
+    scaled = normalize(components)
     scaled[pairs[:, 1]] *= np.linalg.norm(dictionary[pairs[:, 0]], axis=1, keepdims=True)
     return scaled
 

@@ -18,7 +18,6 @@ from sklearn.decomposition import MiniBatchDictionaryLearning
 
 from skcode import DictionaryLearner, SparseAutoencoder
 from skcode.datasets import make_compositional_shift
-from skcode.dictionary.online import visits
 
 ALPHA = 0.1
 TEST_SAMPLES = 2500
@@ -26,6 +25,7 @@ PAPER_SAMPLES = 5000
 PUBLISHED_EPOCHS = 500
 BATCH = 64  # of the published autoencoders
 UNIT_STEPS = 150  # optimiser steps that an epoch is judged by, if it has more
+VISITS_OF_STREAM, LEAST_OF_STREAM = 80, 20_000  # samples for each atom, and in all, as `partial_fit` asks for
 MOST_EXACT = 3000  # the smaller side of codes whose projector is computed
 
 
@@ -192,10 +192,11 @@ def skcode(problem, seed, n_jobs, budget, **options):
 
 
 def stream(problem, seed, n_jobs, budget):
-    """The same learner, given blocks one after the other, as many samples as `fit` visits."""
+    """The same learner, given blocks one after the other, as many samples as `partial_fit` asks for."""
     learner, watch = _learner(problem, seed, n_jobs), Watch(budget)
     size = min(problem.n_components, len(problem.X))
-    n_blocks = -(-max(visits(problem.n_components, len(problem.X)), 8 * len(problem.X)) // size)
+    n_visits = VISITS_OF_STREAM * max(problem.n_components, LEAST_OF_STREAM // VISITS_OF_STREAM)
+    n_blocks = -(-max(n_visits, 8 * len(problem.X)) // size)
     n_seen = 0
     for _ in range(n_blocks):
         rows = np.arange(n_seen, n_seen + size) % len(problem.X)

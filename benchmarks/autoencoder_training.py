@@ -25,7 +25,6 @@ import numpy as np
 from _harness import Parser, fail, natural, output_directory, print_table, writable, write_results
 
 from skcode import SparseAutoencoder
-from skcode._training import minibatches
 from skcode.datasets import make_compositional_shift
 
 ALPHA = 1e-3
@@ -140,7 +139,8 @@ def batches(size, X, seed):
     """Yield the mini-batches of `SparseAutoencoder`, epoch by epoch."""
     rng = np.random.RandomState(seed)
     for _ in range(size.n_epochs):
-        yield [X[rows] for rows in minibatches(len(X), size.batch_size, rng)]
+        order = rng.permutation(len(X))
+        yield [X[order[start : start + size.batch_size]] for start in range(0, len(X), size.batch_size)]
 
 
 def with_torch(activation, size, X, start, seed, n_jobs) -> dict:

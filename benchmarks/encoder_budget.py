@@ -41,9 +41,9 @@ import numpy as np
 from _harness import Parser, Progress, fail, natural, output_directory, print_table, writable, write_results
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
 
 from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder
-from skcode._norms import unit_rows
 from skcode._training import Adam
 from skcode.coding._amortised import loss_and_gradients
 from skcode.coding.mlp_coder import Perceptron
@@ -146,7 +146,7 @@ def toy(options, seed: int) -> dict:
     shape = options.n_samples, options.n_components
     codes = np.abs(rng.standard_normal(shape))
     codes *= rng.random_sample(shape).argsort(axis=1).argsort(axis=1) < options.n_active
-    dictionary = unit_rows(rng.standard_normal((options.n_components, options.n_features)))
+    dictionary = normalize(rng.standard_normal((options.n_components, options.n_features)))
     codes, dictionary = codes.astype(np.float32), dictionary.astype(np.float32)
     X, half = codes @ dictionary, options.n_samples // 2
     return {"X": X[:half], "codes": codes[:half], "X_test": X[half:], "codes_test": codes[half:],
@@ -251,7 +251,7 @@ class PublishedPerceptron:
         rng = np.random.RandomState(self.seed)
         X, dictionary = data["X"], data["dictionary"]
         if task == "neither":
-            dictionary = unit_rows(rng.standard_normal(dictionary.shape).astype(X.dtype))
+            dictionary = normalize(rng.standard_normal(dictionary.shape).astype(X.dtype))
         self.network = Perceptron(self.n_hidden, "random", bias=task == "codes")
         self.parameters = self.network.initialise(dictionary, self.alpha, rng) | {"dictionary": dictionary}
         optimiser = Adam(self.parameters, LEARNING_RATE)
@@ -265,7 +265,7 @@ class PublishedPerceptron:
                 del gradients["dictionary"]
             optimiser.step(gradients)
             if task == "neither":
-                self.parameters["dictionary"][:] = unit_rows(self.parameters["dictionary"])
+                self.parameters["dictionary"][:] = normalize(self.parameters["dictionary"])
         return self
 
     def transform(self, X):
@@ -289,12 +289,12 @@ def free_codes(X: np.ndarray, n_components: int, n_steps: int, seed: int) -> np.
     components = rng.standard_normal((n_components, X.shape[1])).astype(X.dtype)
     optimiser = Adam({"log_codes": log_codes, "components": components}, LEARNING_RATE)
     for _ in range(n_steps):
-        components[:] = unit_rows(components)
+        components[:] = normalize(components)
         codes = np.exp(log_codes)
         error = (codes @ components - X) * X.dtype.type(2 / X.size)
         slope = error @ components.T + X.dtype.type(WEIGHT / codes.size)
         optimiser.step({"log_codes": slope * codes, "components": codes.T @ error})
-    return unit_rows(components)
+    return normalize(components)
 
 
 def judge(task: str, fit: str, coder, data: dict, alpha: float) -> list[dict]:

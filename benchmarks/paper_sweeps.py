@@ -40,9 +40,9 @@ from _harness import Parser, Progress, fail, natural, output_directory
 from _problems import synthetic
 from _sweep_tables import draw, show
 from joblib import Parallel, delayed
+from sklearn.preprocessing import normalize
 
 from skcode import FISTACoder
-from skcode._norms import unit_rows
 
 PHASE_RATIOS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
@@ -260,7 +260,7 @@ def reports(task: Task, problem) -> Iterator[tuple]:
             atoms = np.random.RandomState(seed).standard_normal(problem.dictionary.shape)
         else:
             atoms = published_autoencoder(activation, problem, seed, max_epochs=task.max_epochs).components_
-        *on_the_way, (components, seconds) = alternation(task.part, unit_rows(atoms), problem, task.max_rounds)
+        *on_the_way, (components, seconds) = alternation(task.part, normalize(atoms), problem, task.max_rounds)
         yield from on_the_way
         if kind == "dl_fista":
             coder = FISTACoder(components, alpha=problem.alpha, **_published.FISTA_SETTINGS).fit(problem.X_train)

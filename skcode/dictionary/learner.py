@@ -86,40 +86,43 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     n_components : int, optional
         Number of atoms; by default that of ``dictionary_init``, or twice the number of features.
     alpha : float or "auto", default="auto"
-        Penalty of `transform`, and scale of those of learning. ``"auto"`` is 0.055 times the root mean square norm of
-        the training samples, offset removed: about 0.1 on the paper's protocol.
+        Penalty of `transform`, and scale of those of learning. ``"auto"`` is 0.056 times the median norm of the
+        training samples, offset removed: about 0.1 on the paper's protocol. A few loud samples do not move it. On a
+        stream it is that of the latest 10,000 samples.
     positive : bool, default=True
         Whether codes must be non-negative.
     penalty : {"l1", "mcp"}, default="l1"
         Penalty of `transform` alone: ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in
         `FISTACoder`.
     method : {"online", "alternating", "softplus"}, default="online"
-        ``"online"`` learns by mini-batches with short memory, a penalty that becomes ever lower and less convex, and
-        replacement of atoms that others make redundant [1]_; a concept that was found with either sign, because others
-        lean towards it, is mended in the end. ``"alternating"`` is the published DL-FISTA [2]_: rounds
-        of 100 FISTA steps on all samples, warm-started, and a least-squares dictionary (its small ridge in the scale of
-        the samples) scaled to unit atoms; atoms that fall out of use stay out. ``"softplus"`` is the published
-        Softplus-Adam [2]_: codes of all samples, as softplus of free parameters, and the dictionary descended together
-        by Adam, in passes of 100 steps; positive codes only. Both are baselines.
+        ``"online"`` learns from mini-batches with short memory [1]_. Its penalty falls and becomes less convex, it
+        replaces atoms that others make redundant, and at the end it mends a concept that was found with either sign.
+
+        The other two are the published baselines. ``"alternating"`` is DL-FISTA [2]_: rounds of 100 warm-started FISTA
+        steps on all samples, followed by a least-squares dictionary that is scaled to unit atoms. Its small ridge is in
+        the scale of the samples, and atoms that fall out of use stay out. ``"softplus"`` is Softplus-Adam [2]_: Adam
+        descends the dictionary together with the codes of all samples, which are softplus of free parameters, in passes
+        of 100 steps. It learns positive codes only.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
-        Passes over the training samples: of ``"online"`` before its finish of 4 to 30 more, by default as many as make
-        80 samples per atom (145 where there are 2.5 distinct ones, 240 where there are 2; as for 250 atoms, if there
-        are fewer), between 8 and 500; of ``"alternating"`` at most, by default 1000, and of ``"softplus"`` 500.
+        Passes over the training samples. ``"online"`` makes as many, and then a finish of 4 to 30 more. By default
+        these are 8 to 500 passes that show 80 samples for each atom: 145 where there are 2.5 distinct ones, 240 where
+        there are 2, and as many as for 250 atoms where there are fewer. With fewer samples than atoms it makes 8.
+        ``"alternating"`` makes at most as many, by default 1000, and ``"softplus"``, by default 500.
     tol : float, default=1e-5
         ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its
-        norm, ``"softplus"`` also when its learning rate is at its floor; with 0, it makes all of the published 50,000
-        steps, most of them next to nothing.
+        norm. ``"softplus"`` also stops when its learning rate is at its floor. With 0 it makes all of the published
+        50,000 steps, most of which do next to nothing.
     validation_fraction : float, optional
         Share of the training samples, between 0 and 1, that `fit` does not learn from but judges each pass by (see
         ``history_``). They are chosen at random; the others are copied.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
-        What is subtracted from samples before learning and coding: nothing, the training mean (of the first block in
-        `partial_fit`), or a given vector. Samples whose mean is itself a mixture of concepts, as the paper's, need no
-        offset; activations of a network usually do.
+        What is subtracted from samples before learning and coding: nothing, the mean of the training samples (of all
+        so far in `partial_fit`), or a given vector. Activations of a network usually need the mean. Samples whose mean
+        is itself a mixture of concepts, as on the paper's protocol, need no offset.
     debias : bool, default=False
         Whether `transform` refits non-zero codes by least squares, as in `FISTACoder`.
     solver : {"working_set", "fista", "ista"}, default="working_set"
@@ -146,14 +149,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     alpha_ : float
         The penalty in use.
     n_iter_ : int
-        Passes made, rounds of the finish included; calls of `partial_fit`.
+        Passes made and calls of `partial_fit`, with the rounds of each finish.
     history_ : dict of list of float
-        For each pass, ``objective`` (mean per sample, L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of
-        non-zeros), under the dictionary before each step; and ``unexplained`` (squared residual as a share of squared
-        samples) and ``n_replaced`` (atoms) with ``"online"``, ``change`` (of the dictionary, relative) with the others;
-        and ``held_out`` (minus `score`, after the pass) with ``validation_fraction``. On a stream, ``unexplained`` is
-        an error on samples not seen before. No code of ``"softplus"`` is zero: those above 0.01 count, in the published
-        scale of samples.
+        One entry for each pass, of what it showed of the dictionary before its steps. All methods tell ``objective``
+        (mean per sample, with the L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of non-zeros).
+        ``"online"`` adds ``unexplained`` (squared residuals as a share of squared samples) and ``n_replaced`` (atoms);
+        on a stream, ``unexplained`` is an error on samples not seen before. The others add ``change`` (of the
+        dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score`, after the pass; NaN
+        for blocks of a stream). No code of ``"softplus"`` is zero: it counts those above 0.01, in the published scale.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
         of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
@@ -416,7 +419,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             return search, X
         self._check_that_it_goes_on()
         search = self._search.copy()
-        if search.components is not self.components_:  # somebody has assigned others
+        if not np.array_equal(search.components, self.components_):  # somebody has assigned others
             search.move_to(self.components_)
         self._add_to_mean(X)
         self.offset_ = self.mean_ if isinstance(self.offset, str) else self.offset_
