@@ -45,6 +45,7 @@ __all__ = [
     "check_codes",
     "check_consistent_length",
     "check_dictionary",
+    "check_indices",
     "check_is_fitted",
     "check_offset",
     "check_parameters",
@@ -240,7 +241,9 @@ def _readable(value, name, ensure_2d):
     if isinstance(value, Iterator):
         raise TypeError(f"{name} must be an array, got {type(value).__name__!r}.")
     if sp.issparse(value):
-        return _well_formed(value, name)
+        value = value if value.format in ("csr", "csc", "bsr", "coo") else value.tocsr()
+        check_indices(value, name)
+        return value
     if hasattr(value, "iloc") or hasattr(value, "columns"):
         return value
     if not isinstance(value, np.ndarray):
@@ -285,24 +288,29 @@ def _native(array, dtype):
     return dtype
 
 
-def _well_formed(matrix, name):
-    """Return a sparse matrix whose indices all lie within its shape, or raise."""
+def check_indices(matrix, name):
+    """Raise if a sparse matrix has indices outside its shape: compiled code, SciPy's too, follows them anywhere."""
     if matrix.format == "coo":
-        inside = all(
-            not len(index) or (index.min() >= 0 and index.max() < size)
-            for index, size in zip((matrix.row, matrix.col), matrix.shape, strict=True)
+        pairs = zip((matrix.row, matrix.col), matrix.shape, strict=True)
+    else:
+        n_rows, n_columns = (
+            size // step for size, step in zip(matrix.shape, getattr(matrix, "blocksize", (1, 1)), strict=True)
         )
-        if not inside:
-            raise ValueError(f"{name} has indices outside its shape {matrix.shape}.")
-        return matrix
-    if matrix.format not in ("csr", "csc", "bsr"):
-        matrix = matrix.tocsr()
-    try:
-        own = (matrix.data, matrix.indices, matrix.indptr)
-        type(matrix)(own, shape=matrix.shape, copy=False).check_format(full_check=True)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a well-formed sparse matrix: {error}.") from error
-    return matrix
+        if matrix.format == "csc":
+            n_rows, n_columns = n_columns, n_rows
+        indptr, n_stored = matrix.indptr, min(len(matrix.indices), len(matrix.data))
+        whole = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] <= n_stored
+        if not whole or (indptr[1:] < indptr[:-1]).any():
+            raise ValueError(
+                f"{name} is a malformed sparse array: indptr must rise from 0 to at most {n_stored} in {n_rows} steps."
+            )
+        pairs = [(matrix.indices[: indptr[-1]], n_columns)]
+    for indices, size in pairs:
+        if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+            raise ValueError(
+                f"{name} is a malformed sparse array of shape {matrix.shape}: indices must be at least 0 and below "
+                f"{size}, got {indices.min()} to {indices.max()}."
+            )
 
 
 def check_dictionary(dictionary, n_features=None, name="dictionary"):
