@@ -18,8 +18,8 @@ from .._compiled import compiled
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._prepared import PreparedDictionary, centred, check_penalty, prepare
 from ._result import CodingResult
-from ._round import emit, write_residual
-from ._small_problem import FUSED, INLINED, compute_gram
+from ._small_problem import FUSED, INLINED
+from ._sparse_rows import as_csr, compute_gram, write_residual
 from .working_set import working_set
 
 _BLOCK_SAMPLES = 256
@@ -121,10 +121,7 @@ def _solve_block(
             n_open, X, norms, open_samples, rest, correlation, support, values, sizes, n_iter, violation, dictionary,
             squared_norms, alpha, gamma, positive, max_iter, tol, 2 * float(np.finfo(X.dtype).eps), gram, atoms,
         )  # fmt: skip
-    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], X.dtype)
-    emit(support, values, sizes, indptr, indices, data)
-    return CodingResult(sp.csr_array((data, indices, indptr), shape=(n_samples, n_components)), n_iter, violation)
+    return CodingResult(as_csr(support, values, sizes, n_components), n_iter, violation)
 
 
 @njit(**INLINED)
@@ -151,7 +148,7 @@ def _start(indptr, indices, data, positive, X, dictionary, squared_norms, rest, 
                 support[i, size], values[i, size] = indices[place], data[place]
                 size += 1
         sizes[i] = size
-        write_residual(X, i, size, support, values, dictionary, residual)
+        write_residual(X, i, size, support[i], values[i], dictionary, residual)
         for k in range(X.shape[1]):
             rest[i, k] = residual[k]
 
@@ -202,7 +199,7 @@ def _advance(
             kept += values[i, kept] != 0
         sizes[i] = kept
         n_iter[i] += 1
-        write_residual(X, i, kept, support, values, dictionary, residual)
+        write_residual(X, i, kept, support[i], values[i], dictionary, residual)
         for k in range(X.shape[1]):
             rest[n_left, k] = residual[k]
         open_samples[n_left] = i

@@ -18,7 +18,8 @@ from scipy.special import ndtri
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._prepared import TILE, PreparedDictionary, centred, check_penalty, is_cached_size, prepare
 from ._result import CodingResult
-from ._round import OVERFLOW, advance, emit, start_from
+from ._round import OVERFLOW, advance
+from ._sparse_rows import as_csr, start_from
 from .fista import solve_chunk
 
 _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is left to FISTA
@@ -189,10 +190,10 @@ def _make_rounds(X, init, problem, n_components):
     )
     if init is not None:
         start_from(
-            init.indptr, init.indices, init.data, problem.alpha, problem.positive, X, energy, problem.dictionary,
-            problem.squared_norms, block.rest, block.rest_energy, block.support, block.values, block.sizes,
-            scratch.residual,
+            init.indptr, init.indices, init.data, problem.positive, X, problem.dictionary, problem.squared_norms,
+            block.support, block.values, block.sizes, block.rest, block.rest_energy, scratch.residual,
         )  # fmt: skip
+        _drop_what_is_worse_than_zero(block, problem.alpha)
     n_open = n_samples
     if problem.gram.size:  # one sample at a time goes all the way on a single row
         np.matmul(X, problem.dictionary.T, out=correlation)
@@ -204,11 +205,17 @@ def _make_rounds(X, init, problem, n_components):
         np.matmul(block.rest[:n_open], problem.dictionary.T, out=correlation[:n_open])
         n_open = advance(n_open, *block, correlation, *_views(correlation), *problem, *scratch)
 
-    indptr = np.concatenate([[0], np.cumsum(block.sizes)]).astype(np.int32)
-    indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], X.dtype)
-    emit(block.support, block.values, block.sizes, indptr, indices, data)
-    codes = sp.csr_array((data, indices, indptr), shape=(n_samples, n_components))
+    codes = as_csr(block.support, block.values, block.sizes, n_components)
     return CodingResult(codes, block.n_iter, block.gaps), block.waited == OVERFLOW
+
+
+def _drop_what_is_worse_than_zero(block, alpha):
+    used = np.arange(block.values.shape[1]) < block.sizes[:, None]
+    l1 = np.abs(block.values, where=used, out=np.zeros_like(block.values)).sum(axis=1, dtype=np.float64)
+    worse = ~(0.5 * block.rest_energy + alpha * l1 <= block.energy)
+    block.sizes[worse] = 0
+    block.rest[worse] = block.X[worse]
+    block.rest_energy[worse] = 2 * block.energy[worse]
 
 
 def _take_turns(result, rows, X, problem, prepared):
