@@ -12,10 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from .. import solvers
 from .._validation import N_JOBS, ArrayLike, MatrixLike, StrOptions, check_array
 from .._warnings import warn
+from ..penalties import PENALTIES
 from ..solvers import CodingResult, PreparedDictionary, Status
 from .base_coder import BaseCoder, blocks
 
-_CERTIFICATES = {"l1": "relative duality gap", "mcp": "violation of stationarity"}  # of each penalty
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
 
 
@@ -38,9 +38,9 @@ class CertifiedCoder(BaseCoder):
     _inference_constraints = {
         "offset": ["array-like", StrOptions({"mean"}), None],
         "positive": ["boolean"],
-        "penalty": [StrOptions(set(_CERTIFICATES))],
+        "penalty": [StrOptions(set(PENALTIES))],
         "debias": ["boolean"],
-        "solver": [StrOptions(set(solvers.SOLVERS))],
+        "solver": [StrOptions({name for of_penalty in solvers.SOLVERS.values() for name in of_penalty})],
         "sparse_output": ["boolean"],
         "n_jobs": N_JOBS,
         "verbose": ["verbose"],
@@ -114,27 +114,32 @@ class CertifiedCoder(BaseCoder):
             l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
             print(
                 f"[{type(self).__name__}] {len(X)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
-                f"iterations, worst {_CERTIFICATES[self.penalty]} {result.certificate.max():.1e}"
+                f"iterations, worst {PENALTIES[self.penalty].certificate} {result.certificate.max():.1e}"
             )
         return self._refitted(X, result)
 
     def _warn_of_misses(self, result, dtype):
         """Warn of samples that are not certified, once for all of them, with how their work ended."""
         max_iter, tol = self._stopping
-        missed = np.count_nonzero(result.status != Status.CERTIFIED)
-        if tol == 0 or not missed:
+        missed = result.status != Status.CERTIFIED
+        if tol == 0 or not missed.any():
             return
+        finer = ", or use float64" if dtype == np.float32 else ""
+        beyond = np.isnan(result.certificate)
         endings = {
-            Status.AT_REST: f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol"
-            + (", or use float64" if dtype == np.float32 else ""),
-            Status.OUT_OF_ITERATIONS: f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol",
-            Status.TOO_DENSE: "have too many non-zeros for this solver: raise alpha",
+            f"are beyond what can be squared in {dtype}: scale X": beyond,
+            f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol{finer}": Status.AT_REST,
+            f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol": Status.OUT_OF_ITERATIONS,
+            "have too many non-zeros for this solver: raise alpha": Status.TOO_DENSE,
         }
-        counts = {status: np.count_nonzero(result.status == status) for status in endings}
-        told = "; ".join(f"{n} {endings[status]}" for status, n in counts.items() if n)
+        counts = {
+            ending: np.count_nonzero(which if which is beyond else (result.status == which) & ~beyond)
+            for ending, which in endings.items()
+        }
+        told = "; ".join(f"{n} {ending}" for ending, n in counts.items() if n)
         warn(
-            f"{missed} of {len(result.status)} samples missed the {_CERTIFICATES[self.penalty]} {tol:g}; the worst is "
-            f"{result.certificate.max():.2g}. Of these, {told}.",
+            f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {PENALTIES[self.penalty].certificate} "
+            f"{tol:g}; the worst is {result.certificate.max():.2g}. Of these, {told}.",
             ConvergenceWarning,
         )
 
@@ -158,7 +163,7 @@ class CertifiedCoder(BaseCoder):
 
     def _solve(self, X, sparse_output=None, codes_init=None, alpha=None):
         max_iter, tol = self._stopping
-        result = self._solver()(
+        return self._solver()(
             X,
             self._prepared,
             self.alpha_ if alpha is None else alpha,
@@ -170,21 +175,18 @@ class CertifiedCoder(BaseCoder):
             sparse_output=self.sparse_output if sparse_output is None else sparse_output,
             n_jobs=self.n_jobs,
         )
-        if result.status is not None:
-            return result
-        ended = np.where(result.n_iter < max_iter, Status.AT_REST, Status.OUT_OF_ITERATIONS)
-        return result._replace(status=np.where(result.certificate <= tol, Status.CERTIFIED, ended).astype(np.int8))
 
     def _solver(self):
         """Return the function that solves the problem with ``penalty`` by ``solver``."""
-        if self.penalty == "mcp":
-            return solvers.mcp
-        return partial(solvers.fista, restart=self.restart) if self.solver == "fista" else solvers.SOLVERS[self.solver]
+        solve = solvers.SOLVERS[self.penalty][self.solver]
+        return partial(solve, restart=self.restart) if solve is solvers.fista else solve
 
     def _check_combinations(self):
         super()._check_combinations()
-        if self.penalty == "mcp" and self.solver != "working_set":
-            raise ValueError(f"penalty='mcp' has a solver of its own: leave solver='working_set', got {self.solver!r}.")
+        able = solvers.SOLVERS[self.penalty]
+        if self.solver not in able:
+            names = " or ".join(map(repr, able))
+            raise ValueError(f"penalty={self.penalty!r} needs solver={names}, got {self.solver!r}.")
 
     @property
     def _stopping(self):

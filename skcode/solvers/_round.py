@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit
 
 from .._compiled import compiled
-from ._small_problem import FUSED, INLINED, compute_gram, gap_of, small_gap, solve_small
+from ._small_problem import FUSED, INLINED, gap_of, small_gap, solve_small
+from ._sparse_rows import compute_gram, write_residual
 
 NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
 INNER_TOL = 0.1  # gap on the working set, as a share of tol
@@ -53,7 +54,7 @@ def advance(
             gap = _quick_gap(size, slope, codes, top, rest_energy[i], energy[i], alpha, positive)
             resting = n_iter[i] >= max_iter or waited[i] >= PATIENCE
             if resting or gap <= 2 * tol:
-                rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
+                rest_energy[i] = write_residual(X, i, size, support[i], values[i], dictionary, residual)
                 # With a Gram matrix correlations are differences of larger numbers.
                 margin = rounding * (np.sqrt(rest_energy[i]) + (np.sqrt(8 * energy[i]) if with_gram else 0.0))
                 exact_top = 0.0
@@ -107,7 +108,7 @@ def advance(
             sizes[i] = _remember(size, members, codes, support, values, i)
             # The Gram matrix gives correlations as differences of larger numbers: what they cannot settle is left open.
             if not (with_gram and sizes[i] <= gram_support and waited[i] == 0):
-                rest_energy[i] = write_residual(X, i, sizes[i], support, values, dictionary, residual)
+                rest_energy[i] = write_residual(X, i, sizes[i], support[i], values[i], dictionary, residual)
                 for k in range(X.shape[1]):
                     rest[n_left, k] = residual[k]
                 open_samples[n_left] = i
@@ -242,73 +243,3 @@ def _remember(size, members, codes, support, values, i):
         support[i, kept], values[i, kept] = members[p], codes[p]
         kept += codes[p] != 0
     return kept
-
-
-@njit(**FUSED)
-def write_residual(X, i, size, support, values, dictionary, residual):
-    """Write the residual of sample ``i`` in float64; return its squared norm."""
-    n_features = X.shape[1]
-    for k in range(n_features):
-        residual[k] = X[i, k]
-    p = 0
-    while p + 4 <= size:  # four atoms a pass: the sum is loaded and stored once for all
-        j0, j1, j2, j3 = support[i, p], support[i, p + 1], support[i, p + 2], support[i, p + 3]
-        z0, z1, z2, z3 = (
-            np.float64(values[i, p]),
-            np.float64(values[i, p + 1]),
-            np.float64(values[i, p + 2]),
-            np.float64(values[i, p + 3]),
-        )
-        for k in range(n_features):
-            residual[k] -= (
-                z0 * dictionary[j0, k] + z1 * dictionary[j1, k] + z2 * dictionary[j2, k] + z3 * dictionary[j3, k]
-            )
-        p += 4
-    while p < size:
-        j0, z0 = support[i, p], np.float64(values[i, p])
-        for k in range(n_features):
-            residual[k] -= z0 * dictionary[j0, k]
-        p += 1
-    energy = 0.0
-    for k in range(n_features):
-        energy += residual[k] * residual[k]
-    return energy
-
-
-@compiled(**FUSED)
-def start_from(
-    indptr, indices, data, alpha, positive, X, energy, dictionary, squared_norms, rest, rest_energy, support, values,
-    sizes, residual,
-):  # fmt: skip
-    """Take given codes as the support of each sample, feasible ones on atoms that are not zero, if they beat zero."""
-    for i in range(X.shape[0]):
-        size, l1 = 0, 0.0
-        for place in range(indptr[i], indptr[i + 1]):
-            feasible = data[place] > 0 or (data[place] < 0 and not positive)
-            if feasible and squared_norms[indices[place]] > 0 and size < support.shape[1]:
-                support[i, size], values[i, size] = indices[place], data[place]
-                l1 += abs(data[place])
-                size += 1
-        rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
-        if not 0.5 * rest_energy[i] + alpha * l1 <= energy[i]:
-            size = 0
-            rest_energy[i] = write_residual(X, i, size, support, values, dictionary, residual)
-        sizes[i] = size
-        for k in range(X.shape[1]):
-            rest[i, k] = residual[k]
-
-
-@compiled(**FUSED)
-def emit(support, values, sizes, indptr, indices, data):
-    """Write support and values as the rows of a CSR matrix, indices in order."""
-    for i in range(sizes.shape[0]):
-        start = indptr[i]
-        for p in range(sizes[i]):
-            j, value = support[i, p], values[i, p]
-            at = start + p
-            while at > start and indices[at - 1] > j:
-                indices[at] = indices[at - 1]
-                data[at] = data[at - 1]
-                at -= 1
-            indices[at] = j
-            data[at] = value

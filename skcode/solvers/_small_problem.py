@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .._proximal import prox_l1, prox_l1_positive
+from ..penalties import prox_l1, prox_l1_positive
 
 _MOST_SWEEPS = 1000
 _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted
@@ -235,15 +235,3 @@ def gap_of(steepest, l1, inner, rest_energy, alpha):
     """Return the duality gap, given ``||z||_1``, ``inner = (z D) . r`` and ``||r||^2``; no large terms cancel."""
     shrink = 1.0 if steepest <= alpha else alpha / steepest
     return 0.5 * (1 - shrink) ** 2 * rest_energy + (alpha * l1 - shrink * inner)
-
-
-@njit(**FUSED)
-def compute_gram(size, members, dictionary, atoms, small):
-    for p in range(size):
-        j = members[p]
-        for k in range(dictionary.shape[1]):
-            atoms[p, k] = dictionary[j, k]
-    product = np.dot(atoms[:size], atoms[:size].T)
-    for p in range(size):
-        for q in range(size):
-            small[p, q] = product[p, q]

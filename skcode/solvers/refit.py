@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from .._compiled import compiled
 from .._parallel import map_chunks, single_threaded_blas
 from ._prepared import PreparedDictionary, centred, prepare
-from ._small_problem import compute_gram, newton_step, sweep_members
+from ._small_problem import newton_step, sweep_members
+from ._sparse_rows import compute_gram
 
 _CHUNK_SAMPLES = 512
 _MOST_SWEEPS = 1000

@@ -16,10 +16,11 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
-from ._prepared import TILE, PreparedDictionary, centred, check_penalty, is_cached_size, prepare
-from ._result import CodingResult
-from ._round import OVERFLOW, advance, emit, start_from
-from .fista import solve_chunk
+from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare
+from ._result import CodingResult, Status
+from ._round import OVERFLOW, advance
+from ._sparse_rows import as_csr, start_from
+from .fista import make_problem, solve_chunk
 
 _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is left to FISTA
 _VIOLATORS = (24, 192)  # least and most atoms that the first round may add; a quarter of the features in between
@@ -116,8 +117,10 @@ def working_set(
     by name. A sample whose codes are not sparse, so that working sets do not pay, takes turns with `fista`;
     ``max_iter`` then bounds rounds and iterations together, for the slowest sample of a block.
     """
-    prepared = prepare(dictionary, X, codes_init, "codes_init")
-    check_penalty(alpha, tol)
+    prepared = prepare(dictionary, X, codes_init, "codes_init", offset=offset)
+    check_options(
+        alpha=alpha, tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive, sparse_output=sparse_output
+    )
     with single_threaded_blas():
         problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
@@ -189,10 +192,10 @@ def _make_rounds(X, init, problem, n_components):
     )
     if init is not None:
         start_from(
-            init.indptr, init.indices, init.data, problem.alpha, problem.positive, X, energy, problem.dictionary,
-            problem.squared_norms, block.rest, block.rest_energy, block.support, block.values, block.sizes,
-            scratch.residual,
+            init.indptr, init.indices, init.data, problem.positive, X, problem.dictionary, problem.squared_norms,
+            block.support, block.values, block.sizes, block.rest, block.rest_energy, scratch.residual,
         )  # fmt: skip
+        _drop_what_is_worse_than_zero(block, problem.alpha)
     n_open = n_samples
     if problem.gram.size:  # one sample at a time goes all the way on a single row
         np.matmul(X, problem.dictionary.T, out=correlation)
@@ -204,11 +207,19 @@ def _make_rounds(X, init, problem, n_components):
         np.matmul(block.rest[:n_open], problem.dictionary.T, out=correlation[:n_open])
         n_open = advance(n_open, *block, correlation, *_views(correlation), *problem, *scratch)
 
-    indptr = np.concatenate([[0], np.cumsum(block.sizes)]).astype(np.int32)
-    indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], X.dtype)
-    emit(block.support, block.values, block.sizes, indptr, indices, data)
-    codes = sp.csr_array((data, indices, indptr), shape=(n_samples, n_components))
-    return CodingResult(codes, block.n_iter, block.gaps), block.waited == OVERFLOW
+    codes = as_csr(block.support, block.values, block.sizes, n_components)
+    status = np.where(block.n_iter >= problem.max_iter, Status.OUT_OF_ITERATIONS, Status.AT_REST)
+    status = np.where(block.gaps <= problem.tol, Status.CERTIFIED, status).astype(np.int8)
+    return CodingResult(codes, block.n_iter, block.gaps, status), block.waited == OVERFLOW
+
+
+def _drop_what_is_worse_than_zero(block, alpha):
+    used = np.arange(block.values.shape[1]) < block.sizes[:, None]
+    l1 = np.abs(block.values, where=used, out=np.zeros_like(block.values)).sum(axis=1, dtype=np.float64)
+    worse = ~(0.5 * block.rest_energy + alpha * l1 <= block.energy)
+    block.sizes[worse] = 0
+    block.rest[worse] = block.X[worse]
+    block.rest_energy[worse] = 2 * block.energy[worse]
 
 
 def _take_turns(result, rows, X, problem, prepared):
@@ -219,12 +230,10 @@ def _take_turns(result, rows, X, problem, prepared):
     problem = _without_gram(problem)._replace(max_work=np.inf)
     while rows.size:
         left = problem.max_iter - int(result.n_iter[rows].max())
-        turn = solve_chunk(
-            X[rows], result.codes[rows].toarray(), dictionary=problem.dictionary[: prepared.shape[0]],
-            exact_dictionary=prepared.padded(np.float64)[: prepared.shape[0]], gram=None, alpha=problem.alpha,
-            step=prepared.step(), positive=problem.positive, max_iter=min(left, _TURN), tol=problem.tol,
-            momentum=True, restart=True,
-        )  # fmt: skip
+        textbook = make_problem(
+            prepared, X.dtype, problem.alpha, positive=problem.positive, max_iter=min(left, _TURN), tol=problem.tol
+        )
+        turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
         result = _replace_rows(result, rows, turn._replace(codes=sp.csr_array(turn.codes)))
         moving = turn.n_iter == min(left, _TURN)  # the others are at rest
         rows = rows[moving & ~(turn.dual_gap <= problem.tol) & (left > _TURN)]
@@ -248,6 +257,7 @@ def _replace_rows(result, rows, turn):
     order[rows] = len(order) + np.arange(len(rows))
     result.n_iter[rows] += turn.n_iter
     result.dual_gap[rows] = turn.dual_gap
+    result.status[rows] = turn.status
     return result._replace(codes=sp.vstack([result.codes, turn.codes], format="csr")[order])
 
 

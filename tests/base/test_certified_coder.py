@@ -30,7 +30,7 @@ def test_start_codes_reach_the_solver(shift):
     single = coder.codes(shift.X_val.astype(np.float32), codes_init=shift.codes_val)
     assert single.codes.dtype == np.float32
     mcp = FISTACoder(shift.dictionary, penalty="mcp").fit(shift.X_train)
-    assert mcp.codes(shift.X_val, codes_init=shift.codes_val).dual_gap.max() <= 1e-4
+    assert mcp.codes(shift.X_val, codes_init=shift.codes_val).violation.max() <= 1e-4
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array])
@@ -99,6 +99,11 @@ def test_the_warning_tells_how_samples_ended_and_what_helps(shift):
     assert "4 came to rest, as float64 gets no closer: raise tol;" in message
     assert "3 had 9 iterations: raise max_iter or tol;" in message
     assert "2 have too many non-zeros for this solver: raise alpha." in message
+    result.dual_gap[-1] = np.nan
+    with pytest.warns(
+        ConvergenceWarning, match=r"1 are beyond what can be squared in float32: scale X; 4 came to rest"
+    ):
+        coder._warn_of_misses(result, np.dtype(np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         coder._warn_of_misses(result._replace(status=np.zeros(14, np.int8)), np.dtype(np.float64))
