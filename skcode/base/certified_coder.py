@@ -16,6 +16,7 @@ from ..penalties import PENALTIES
 from ..solvers import CodingResult, PreparedDictionary, Status
 from .base_coder import BaseCoder, blocks
 
+_BEYOND = -1  # how a sample ends that is NaN when it is squared, beside `Status`
 _PROBE_SAMPLES = 32  # training rows that `n_iter_` of a coder is measured on
 
 
@@ -124,22 +125,19 @@ class CertifiedCoder(BaseCoder):
         missed = result.status != Status.CERTIFIED
         if tol == 0 or not missed.any():
             return
+        ending = np.where(np.isnan(result.certificate), _BEYOND, result.status)
         finer = ", or use float64" if dtype == np.float32 else ""
-        beyond = np.isnan(result.certificate)
-        endings = {
-            f"are beyond what can be squared in {dtype}: scale X": beyond,
-            f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol{finer}": Status.AT_REST,
-            f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol": Status.OUT_OF_ITERATIONS,
-            "have too many non-zeros for this solver: raise alpha": Status.TOO_DENSE,
+        told = {
+            _BEYOND: f"are beyond what can be squared in {dtype}: scale X",
+            Status.AT_REST: f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol{finer}",
+            Status.OUT_OF_ITERATIONS: f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol",
+            Status.TOO_DENSE: "have too many non-zeros for this solver: raise alpha",
         }
-        counts = {
-            ending: np.count_nonzero(which if which is beyond else (result.status == which) & ~beyond)
-            for ending, which in endings.items()
-        }
-        told = "; ".join(f"{n} {ending}" for ending, n in counts.items() if n)
+        counts = {each: np.count_nonzero(missed & (ending == each)) for each in told}
+        causes = "; ".join(f"{n} {told[each]}" for each, n in counts.items() if n)
         warn(
             f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {PENALTIES[self.penalty].certificate} "
-            f"{tol:g}; the worst is {result.certificate.max():.2g}. Of these, {told}.",
+            f"{tol:g}; the worst is {result.certificate.max():.2g}. Of these, {causes}.",
             ConvergenceWarning,
         )
 
