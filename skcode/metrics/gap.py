@@ -130,7 +130,7 @@ def amortisation_gap(
     encoder : fitted estimator
         With ``transform``, ``inverse_transform`` (linear) and ``components_``.
     X : array-like of shape (n_samples, n_features)
-        Data.
+        Samples. They are coded in blocks, and codes are kept as CSR.
     alpha : float
         Penalty of the common objective.
     positive : bool, optional
@@ -152,7 +152,8 @@ def amortisation_gap(
     Raises
     ------
     ValueError
-        If the encoder does not reconstruct by ``codes @ components_ + offset``.
+        If the encoder does not reconstruct by ``codes @ components_ + offset``, or squares of ``X`` are beyond its
+        dtype.
 
     Warns
     -----
