@@ -1,76 +1,17 @@
-"""Cut work into chunks of samples, run them through joblib, and hold BLAS to one thread meanwhile."""
+"""Cut work into chunks of samples, run them in threads or through joblib, and hold BLAS to one thread meanwhile."""
 
 from __future__ import annotations
 
 import functools
+import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 
 import threadpoolctl
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from joblib.parallel import ThreadingBackend, get_active_backend
-
-
-class _SingleThreadedBLAS:
-    """Context manager, reference-counted because the thread limit of a BLAS with its own threads is the process's.
-
-    The first call in sets the limit, the last one out restores it, so that concurrent callers neither oversubscribe
-    the cores nor lift the limit under each other. A BLAS on OpenMP threads keeps a limit for each calling thread, so
-    there every thread sets and restores its own.
-    """
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._limiter = None
-        self._of_thread = threading.local()
-
-    def __enter__(self):
-        with self._lock:
-            if self._depth == 0:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
-                _release_control()
-            self._depth += 1
-        per_thread = _controller().select(threading_layer="openmp")
-        if per_thread.lib_controllers:
-            limits = self._of_thread.__dict__.setdefault("limits", [])
-            limits.append(per_thread.limit(limits=1, user_api="blas"))
-
-    def __exit__(self, *exception):
-        limits = self._of_thread.__dict__.get("limits")
-        if limits:
-            limits.pop().restore_original_limits()
-        with self._lock:
-            self._depth -= 1
-            if self._depth == 0:
-                self._limiter.restore_original_limits()
-                _release_control()
-
-
-@functools.cache
-def _controller():
-    return threadpoolctl.ThreadpoolController()  # finding the loaded libraries takes milliseconds: once is enough
-
-
-def _release_control():
-    """Let any other thread set the limit next; since threadpoolctl 3.7 it belongs to the first thread that did."""
-    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
-    if release is not None:
-        release()
-
-
-single_threaded_blas = _SingleThreadedBLAS()
-_call = threading.local()  # that this thread works for
-
-
-class _Abandoned(BaseException):
-    """Ends the work on a chunk that nobody waits for any more."""
-
-
-def give_up_if_abandoned():
-    """Stop here if the call that this thread works for was interrupted; kernels themselves cannot be."""
-    if getattr(_call, "abandoned", None) is not None and _call.abandoned.is_set():
-        raise _Abandoned
 
 
 def map_chunks(function, n_samples, chunk_size, n_jobs=None):
@@ -81,40 +22,219 @@ def map_chunks(function, n_samples, chunk_size, n_jobs=None):
     """
     slices = [slice(start, min(start + chunk_size, n_samples)) for start in range(0, max(n_samples, 1), chunk_size)]
     backend, default_n_jobs = get_active_backend(prefer="threads")
-    n_workers = min(len(slices), backend.effective_n_jobs(default_n_jobs if n_jobs is None else n_jobs))
-    with single_threaded_blas:
+    n_jobs = _checked(default_n_jobs if n_jobs is None else n_jobs)
+    n_workers = min(len(slices), backend.effective_n_jobs(n_jobs))
+    with single_threaded_blas():
         if n_workers == 1:
             return [function(part) for part in slices]
-        work = functools.partial(_guarded, function)
         if not isinstance(backend, ThreadingBackend):
-            return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(work)(part) for part in slices)
+            return Parallel(n_jobs=n_jobs, prefer="threads")(delayed(_guarded)(function, part) for part in slices)
         # joblib's own threads are polled every 10 ms, which is as long as a whole call may take.
-        return _in_threads(work, slices, n_workers)
+        return _in_threads(function, slices, n_workers)
 
 
 def for_each_in_threads(function, parts, n_jobs=None):
     """Call ``function`` on every part; for work in place, which must stay in this process whatever the backend."""
-    n_workers = min(len(parts), effective_n_jobs(n_jobs))
-    with single_threaded_blas:
-        if n_workers == 1:
-            for part in parts:
-                function(part)
-        else:
-            _in_threads(functools.partial(_guarded, function), parts, n_workers)
+    n_workers = min(len(parts), effective_n_jobs(_checked(n_jobs)))
+    with single_threaded_blas():
+        _in_threads(function, parts, n_workers)
 
 
-def _in_threads(work, parts, n_workers):
-    pool, abandoned = ThreadPoolExecutor(n_workers), threading.Event()
+def _checked(n_jobs):
+    if n_jobs is not None and (not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(
+            f"n_jobs must be None or an integer other than 0: 2 is two threads, -1 as many as cores; got {n_jobs!r}."
+        )
+    return n_jobs
+
+
+class _Call:
+    """A call that several threads work for. One made on the way, by one of them, ends with it."""
+
+    def __init__(self, outer):
+        self.outer, self.n_threads, self.ended = outer, 0, False
+
+    def is_abandoned(self):
+        return self.ended or (self.outer is not None and self.outer.is_abandoned())
+
+
+class _Abandoned(BaseException):
+    """Ends the work on a chunk that nobody waits for any more."""
+
+
+_work = threading.local()  # `call` is what this thread works for
+
+
+def give_up_if_abandoned():
+    """Stop here if the call that this thread works for was interrupted; kernels themselves cannot be."""
+    call = getattr(_work, "call", None)
+    if call is not None and call.is_abandoned():
+        raise _Abandoned
+
+
+def _in_threads(function, parts, n_wanted):
+    """Return what ``function`` makes of every part, in as many threads as are wanted and the cores have room for."""
+    call = _Call(getattr(_work, "call", None))
     try:
-        return list(pool.map(functools.partial(work, abandoned=abandoned), parts))
-    except BaseException:  # an interrupt above all
-        abandoned.set()
-        raise
+        _take_threads(call, n_wanted)
+        if call.n_threads < 2:
+            return [function(part) for part in parts]
+        pool = ThreadPoolExecutor(call.n_threads)
+        try:
+            return list(pool.map(functools.partial(_work_for, call, function), parts))
+        except BaseException:  # an interrupt above all
+            call.ended = True
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
     finally:
-        pool.shutdown(cancel_futures=True)
+        call.n_threads = 0
 
 
-def _guarded(function, part, abandoned=None):
-    _call.abandoned = abandoned
-    with single_threaded_blas:  # a limit of its own for another process, or for a thread of OpenMP
+def _take_threads(call, n_wanted):
+    """Give a call the threads it wants, or as many as are left.
+
+    All calls together have as many threads as there are cores. A call that finds less than two left does its work
+    itself, so that no call waits for another, not even for the one that it is part of.
+    """
+    if n_wanted < 2:
+        return
+    with _calls_lock:
+        left = _n_cores() - sum(other.n_threads for other in _calls)
+        call.n_threads = min(n_wanted, left) if left >= 2 else 0
+        _calls.add(call)
+
+
+_n_cores = functools.cache(cpu_count)  # joblib reads files of the system to find it, which takes 0.3 ms
+
+
+def _work_for(call, function, part):
+    _work.call = call
+    return _guarded(function, part)
+
+
+def _guarded(function, part):
+    with single_threaded_blas():  # a limit of its own for another process, or for a thread of OpenMP
         return function(part)
+
+
+_locks = weakref.WeakSet()
+
+
+def fork_safe_lock():
+    """Return a reentrant lock that is free in a forked child, where the thread that held it is no more."""
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
+
+
+_calls_lock = fork_safe_lock()
+_calls = weakref.WeakSet()  # weak: a call that an interrupt cut off anywhere gives its threads back
+
+
+class _Limit:
+    """One thread for BLAS libraries, from the first holder's coming until the last one has gone.
+
+    An interrupt may come between any two steps. So every step may be taken again, and `_settle` takes what steps are
+    missing: who holds the limit says what is to be, and what was before is known until it has been restored.
+    """
+
+    def __init__(self, thread=None):
+        self.lock = fork_safe_lock()
+        self._thread = thread  # whose limit it is, for OpenMP libraries; None for that of the process, for all others
+        self._holders = {}  # the thread of each, by id
+        self._lost = {}  # by id, what calls `remove` for a holder that an interrupt has cut off on its way in or out
+        self._before = None  # the number of threads of each library, for as long as it is to be restored
+        self._is_set = False
+
+    def add(self, holder):
+        name = id(holder)
+        with self.lock:
+            self._lost[name] = weakref.ref(holder, lambda _: self.remove(name))
+            self._holders[name] = threading.get_ident()
+            self._settle()
+
+    def remove(self, name):
+        with self.lock:
+            self._holders.pop(name, None)
+            self._settle()
+            self._lost.pop(name, None)
+
+    def forget_other_threads(self):
+        """Keep the holders of this thread, which is the only one of a forked child."""
+        this = threading.get_ident()
+        self._holders = {holder: thread for holder, thread in self._holders.items() if thread == this}
+        self._settle()
+
+    def _settle(self):
+        if self._thread not in (None, threading.get_ident()):
+            return  # the garbage collector is at work in another thread
+        if self._holders and not self._is_set:
+            found = [(library, library.num_threads) for library in _libraries(of_openmp=self._thread is not None)]
+            self._before = self._before or found
+            _set_threads((library, 1) for library, _ in self._before)
+            self._is_set = True
+        elif not self._holders and self._before is not None:
+            self._is_set = False
+            _set_threads(self._before)
+            self._before = None
+
+
+def _set_threads(numbers):
+    _let_any_thread_set_limits()
+    for library, number in numbers:
+        library.set_num_threads(number)
+    _let_any_thread_set_limits()
+
+
+def _let_any_thread_set_limits():
+    """Take limits from the thread that set one first: since threadpoolctl 3.8, others set theirs in vain."""
+    release = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+
+
+@functools.cache  # finding the loaded libraries takes milliseconds
+def _libraries(of_openmp):
+    libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+    return [library for library in libraries if (getattr(library, "threading_layer", "") == "openmp") == of_openmp]
+
+
+class _LimitOfThread(threading.local):
+    def __init__(self):
+        self.limit = _Limit(threading.get_ident())
+
+
+_of_process, _of_thread = _Limit(), _LimitOfThread()
+
+
+class single_threaded_blas:  # noqa: N801
+    """Context manager that holds BLAS to one thread.
+
+    The limit of a BLAS with threads of its own is that of the process. Concurrent callers share it, so that they
+    neither oversubscribe the cores nor lift the limit under each other. A BLAS on OpenMP threads has a limit for each
+    calling thread.
+    """
+
+    def __enter__(self):
+        self._limits = (_of_process, _of_thread.limit) if _libraries(of_openmp=True) else (_of_process,)
+        for limit in self._limits:
+            limit.add(self)
+
+    def __exit__(self, *exception):
+        for limit in self._limits:
+            limit.remove(id(self))
+
+
+def _begin_child():
+    """Free the locks of threads that a forked child does not have, and lift their limits."""
+    for lock in _locks:
+        lock._at_fork_reinit()
+    _calls.clear()
+    _of_process.forget_other_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(  # the lock is taken, so that no thread is setting limits at that moment
+        before=_of_process.lock.acquire, after_in_parent=_of_process.lock.release, after_in_child=_begin_child
+    )

@@ -577,7 +577,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     def _epoch(self, X, training, rng):
         """Make one pass over the samples; return the entries of ``history_``."""
         sums, unit = np.zeros(3), self._map.unit
-        with single_threaded_blas:
+        with single_threaded_blas():
             for rows in minibatches(len(X), self.batch_size, rng):
                 sums += training.step(self._map(X[rows]))
             if not (np.isfinite(sums).all() and training.is_finite()):

@@ -123,7 +123,12 @@ class CertifiedCoder(BaseCoder):
         )
         return result._replace(codes=codes)
 
-    def _solve(self, X, sparse_output=None, codes_init=None):
+    def _codes_at(self, X, alpha, codes_init=None, sparse_output=True):
+        """Return the result for validated samples at another penalty than ``alpha_``; warn of nothing."""
+        result = self._solve(X, sparse_output=sparse_output, codes_init=codes_init, alpha=alpha)
+        return self._refitted(X, result)
+
+    def _solve(self, X, sparse_output=None, codes_init=None, alpha=None):
         self._check_solver()
         options = self._inference_options()
         if self.penalty == "mcp":
@@ -131,7 +136,7 @@ class CertifiedCoder(BaseCoder):
         return (solvers.SOLVERS[self.solver] if self.penalty == "l1" else solvers.mcp)(
             X,
             self._dictionary(),
-            self.alpha_,
+            self.alpha_ if alpha is None else alpha,
             positive=self.positive,
             codes_init=codes_init,
             offset=self._offset(X),

@@ -71,7 +71,7 @@ class TrainedCoder(AmortisedCoder):
         network = self._network()
         start = components.astype(X.dtype)
         parameters = {**network.initialise(start, self.alpha / self.scale_, rng), "dictionary": start}
-        with single_threaded_blas, np.errstate(over="ignore", invalid="ignore"):
+        with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):
             self._train(network, parameters, centred, codes, learned, rng)
         dictionary = parameters.pop("dictionary")
         self.components_ = dictionary if learned else components

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils import Bunch
 
 from .._validation import check_random_state, integers_from, real_from, validate_params
+from ._dtype import check_float_dtype
 
 
 @validate_params(
@@ -74,6 +75,11 @@ def make_compositional_shift(
         shape ``(·, n_components)``; ``y_train``, ``y_val``, ``y_ood`` of shape ``(·,)``, dtype int64, 0 or 1; and
         ``dictionary`` of shape ``(n_components, n_features)``, unit-norm rows.
 
+    Raises
+    ------
+    ValueError
+        If ``n_active`` is more than every half of the components has room for, or ``dtype`` another one.
+
     References
     ----------
     .. [1] Barin Pacela, Joshi, Camacho, Lacoste-Julien, Klindt, "Stop Probing, Start Coding: Why Linear Probes and
@@ -86,9 +92,7 @@ def make_compositional_shift(
     >>> data.X_train.shape, data.codes_ood.shape, data.dictionary.shape
     ((100, 24), (100, 50), (50, 24))
     """
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
+    dtype = check_float_dtype(dtype)
     n_ood = n_components // 2
     # The smallest of the three pools: component 0 with training's company, all but 0, and 0 with the OOD company.
     most_active = min(n_components - n_ood, n_components - 1, n_ood + 1)

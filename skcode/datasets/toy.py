@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from .._validation import check_random_state, integers_from, positive_real, unit_interval, validate_params
+from ._dtype import check_float_dtype
 
 
 @validate_params(
@@ -53,6 +54,11 @@ def make_toy_superposition(
     data : Bunch
         ``X`` of shape (n_samples, n_components) and ``importance`` of shape (n_components,).
 
+    Raises
+    ------
+    ValueError
+        If ``dtype`` is another one, or an importance is beyond it.
+
     References
     ----------
     .. [1] Elhage et al., "Toy models of superposition", Transformer Circuits Thread, arXiv:2209.10652, 2022.
@@ -64,11 +70,12 @@ def make_toy_superposition(
     >>> data.X.shape, data.importance.round(2).tolist()
     ((500, 5), [1.0, 0.7, 0.49, 0.34, 0.24])
     """
-    dtype = np.dtype(dtype)
-    if dtype not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, got {dtype}.")
+    dtype = check_float_dtype(dtype)
     rng = check_random_state(random_state)
     X = rng.random_sample((n_samples, n_components))
     X[rng.random_sample(X.shape) < sparsity] = 0.0
-    importance = float(importance_decay) ** np.arange(n_components)
-    return Bunch(X=X.astype(dtype), importance=importance.astype(dtype))
+    with np.errstate(over="ignore"):
+        importance = (float(importance_decay) ** np.arange(n_components)).astype(dtype)
+    if not np.isfinite(importance).all():
+        raise ValueError(f"importance_decay={importance_decay:g} ** i is beyond {dtype} for {n_components} components.")
+    return Bunch(X=X.astype(dtype), importance=importance)

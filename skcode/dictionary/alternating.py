@@ -52,7 +52,7 @@ class Alternation:
         codes = None
         for epoch in range(1, self.n_passes + 1):
             before = self.components
-            with single_threaded_blas:
+            with single_threaded_blas():
                 codes = fista(
                     self._X, before, self._alpha, positive=self._positive, max_iter=_STEPS_PER_ROUND, tol=0.0,
                     codes_init=codes, restart=False, n_jobs=self._n_jobs,

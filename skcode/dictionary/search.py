@@ -109,7 +109,7 @@ class Search:
 
     def step(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Step:
         """Improve the components by what a mini-batch shows, offset removed; ``alpha`` is the scale of penalties."""
-        with single_threaded_blas:
+        with single_threaded_blas():
             return (self._keep if self.is_over else self._explore)(X, alpha, n_jobs)
 
     def _explore(self, X, alpha, n_jobs):
@@ -164,7 +164,7 @@ class Search:
         schedule = self.schedule
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
-        with single_threaded_blas:
+        with single_threaded_blas():
             judged = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
             if judged and self.positive:
                 self.components = mended(X, self.components, coder, schedule)
@@ -172,7 +172,7 @@ class Search:
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
-            with single_threaded_blas:
+            with single_threaded_blas():
                 relative = schedule.finish_alpha(done / (n_rounds - 1))
                 coder = self._coder(self._unbiased(relative, alpha), schedule.gamma_finish, n_jobs)
                 statistics.clear()

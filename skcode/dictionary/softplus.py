@@ -79,7 +79,7 @@ class SoftplusDescent:
         for epoch in range(1, self.n_passes + 1):
             before = atoms.copy()
             fastest = 0.0
-            with single_threaded_blas:
+            with single_threaded_blas():
                 for _ in range(_STEPS_PER_PASS):
                     fastest = max(fastest, self._optimiser.learning_rate)
                     loss = self._step()

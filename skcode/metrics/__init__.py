@@ -7,15 +7,17 @@ from .alignment import (
     linear_regression_score,
     rsa_score,
 )
-from .codes import mcc_score, unexplained_variance
+from .codes import mcc_score
 from .dictionary import match_dictionaries
 from .gap import amortisation_gap, duality_gap
 from .interpretability import interpretability_score
 from .shift import shift_report
 from .superposition import feature_dimensionality
 from .support import support_scores
+from .unexplained import UnexplainedVariance, unexplained_variance
 
 __all__ = [
+    "UnexplainedVariance",
     "amortisation_gap",
     "duality_gap",
     "expected_alignment",

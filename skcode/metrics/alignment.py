@@ -8,12 +8,12 @@ from sklearn.utils import Bunch
 from .._validation import (
     ArrayLike,
     check_array,
-    check_consistent_length,
     check_random_state,
     integers_from,
     real_from,
     validate_params,
 )
+from ._inputs import check_same_length
 
 _PAIR = {"X": ["array-like"], "Y": ["array-like"]}
 
@@ -74,7 +74,8 @@ def rsa_score(X: ArrayLike, Y: ArrayLike, *, max_samples: int | None = 2000, ran
     Y : array-like of shape (n_samples, n_features_y)
         The other.
     max_samples : int or None, default=2000
-        Of more samples a random choice of so many is taken, as there are half of their square pairs; None takes all.
+        The most samples to compare, as n samples have ``n (n - 1) / 2`` pairs. Of more, a random choice of so many is
+        taken. None takes all.
     random_state : int, RandomState instance or None, default=0
         Source of that choice.
 
@@ -179,8 +180,8 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
     Returns
     -------
     r2 : float
-        At most 1, over all latents together; below 0 where the map is worse than the mean of the scored half, NaN
-        where they are constant in it.
+        At most 1, over all latents together. It is below 0 if the map is worse than the mean of the scored half, and
+        NaN if the latents are constant in that half.
 
     References
     ----------
@@ -197,17 +198,19 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
     """
     features = _checked(features, "features")
     latents = _checked(latents, "latents")
-    check_consistent_length(features, latents)
+    check_same_length(features=features, latents=latents)
     if len(features) < 4:
         raise ValueError(f"features and latents must have at least 4 samples to be split, got {len(features)}.")
     order = check_random_state(random_state).permutation(len(features))
     fitted, scored = order[: len(order) // 2], order[len(order) // 2 :]
+    features, latents = _centred(features), _centred(latents)  # a common part says nothing, and costs digits
+    truth = latents[scored] - latents[scored].mean(axis=0)
+    if not _centred(latents[scored]).any():
+        return float("nan")
     mean, target_mean = features[fitted].mean(axis=0), latents[fitted].mean(axis=0)
     weights = np.linalg.lstsq(features[fitted] - mean, latents[fitted] - target_mean)[0]
     missed = latents[scored] - target_mean - (features[scored] - mean) @ weights
-    if not _centred(latents[scored]).any():
-        return float("nan")
-    return float(1 - (np.linalg.norm(missed) / np.linalg.norm(latents[scored] - latents[scored].mean(axis=0))) ** 2)
+    return float(1 - (np.linalg.norm(missed) / np.linalg.norm(truth)) ** 2)
 
 
 @validate_params(
@@ -289,20 +292,19 @@ def _checked(X, name):
 
 def _centred_pair(X, Y):
     X, Y = _checked(X, "X"), _checked(Y, "Y")
-    check_consistent_length(X, Y)
+    check_same_length(X=X, Y=Y)
     return _centred(X), _centred(Y)
 
 
 def _centred(X):
-    """Return X less its mean in units of its largest number, zero where all that is left is rounding."""
-    largest = np.abs(X).max(axis=0)
-    # Powers of two round nothing; without them the squares of what is very small or large would be lost.
-    unit = np.frexp(largest.max())[1]
-    X, largest = np.ldexp(X, -unit), np.ldexp(largest, -unit)
-    centred = X - X.mean(axis=0)
-    spread = np.abs(centred).max(axis=0)
-    centred[:, spread <= len(X) * np.finfo(np.float64).eps * largest] = 0.0
-    return np.ldexp(centred, -np.frexp(spread.max())[1]) if centred.any() else centred
+    """Return X less its mean, divided by the power of two that brings its largest number to about 1.
+
+    It rounds nothing, and without it the squares of what is very small or large would be lost.
+    """
+    X = np.ldexp(X, -np.frexp(np.abs(X).max())[1])
+    centred = X - X[0]  # so that features which are all the same become zeros
+    centred -= centred.mean(axis=0)
+    return np.ldexp(centred, -np.frexp(np.abs(centred).max())[1])
 
 
 def _squared_distances(X):

@@ -1,27 +1,22 @@
-"""Agreement of codes with the truth, and of reconstructions with the data."""
+"""Agreement of codes with the truth."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.optimize import linear_sum_assignment
 
 from .._validation import (
-    FLOATS,
-    ArrayLike,
     MatrixLike,
     StrOptions,
-    check_array,
     check_codes,
-    check_consistent_length,
     check_random_state,
     integers_from,
     validate_params,
 )
+from ._inputs import check_same_length
+from ._pairs import best_pairs
 
-# A column counts as constant when its variance is this small beside its largest square: rounding, not signal.
-_CONSTANT = 1e-14
-_ROUNDINGS = 8  # of the mean, within which samples are all the same
+_ROUNDINGS = 8  # of its largest code, within which a column is constant
 # Chance is averaged over about this many matched columns, at a bounded cost.
 _MATCHED_COLUMNS_FOR_CHANCE = 2000
 _MOST_PERMUTATIONS = 200
@@ -51,8 +46,9 @@ def mcc_score(
 ) -> float:
     """Mean correlation coefficient: how well predicted code columns match the true ones, one to one.
 
-    Columns are matched by the Hungarian algorithm on the absolute Pearson correlation. The score is the mean over the
-    active true columns (those that are not constant in this sample); an unmatched one counts 0.
+    The Hungarian algorithm matches columns by their absolute Pearson correlation. The score is the mean over the active
+    true columns, which are those that are not constant in this sample. A true column without a partner counts 0.
+    Neither the scale of a column nor a constant added to it matters, up to the rounding of the codes themselves.
 
     Parameters
     ----------
@@ -65,7 +61,7 @@ def mcc_score(
         1 for perfect codes and 0 on average for codes unrelated to the truth, whatever the sizes (it can be below 0).
         The expectation is the mean score after shuffling the samples of ``codes_pred``, which keeps both
         distributions and destroys the relation. A plain score can be mostly chance: with few samples or many
-        columns the best of many accidental correlations is high.
+        columns, the best of many accidental correlations is high.
     padding : {"noise"} or None, default=None
         ``"noise"`` is the official variant [1]_: the side with fewer columns is filled up with Gaussian noise, and
         the mean is over all pairs. Perfect codes beside as many unused columns then score 1/2.
@@ -82,6 +78,13 @@ def mcc_score(
     -------
     score : float
         In [0, 1] unless adjusted. NaN when no true column is active.
+
+    Raises
+    ------
+    ValueError
+        If codes are of different numbers of samples, or a code is NaN or infinite.
+    MemoryError
+        If there is no room for the correlations of all pairs of columns.
 
     References
     ----------
@@ -101,22 +104,22 @@ def mcc_score(
     """
     codes_true = check_codes(codes_true, "codes_true")
     codes_pred = check_codes(codes_pred, "codes_pred")
-    check_consistent_length(codes_true, codes_pred)
+    check_same_length(codes_true=codes_true, codes_pred=codes_pred)
     rng = check_random_state(random_state)
 
-    true = _standardised(codes_true)
-    true = true[:, _norms(true) > 0]
+    true, spreads = _standardised(codes_true)
+    true = true[:, spreads > 0]
     n_true = true.shape[1]
     if n_true == 0:
         return float("nan")
+    pred, spreads = _standardised(codes_pred)
     if selection == "variance":
-        codes_pred = codes_pred[:, np.argsort(-_variances(codes_pred))[:n_true]]
-    pred = _standardised(codes_pred)
+        pred = pred[:, np.argsort(-spreads, kind="stable")[:n_true]]
     n_pairs = n_true
     if padding == "noise":
         n_pairs = max(n_true, pred.shape[1])
         missing = n_pairs - min(n_true, pred.shape[1])
-        noise = _standardised(rng.normal(size=(true.shape[0], missing)))
+        noise = _standardised(rng.normal(size=(true.shape[0], missing)))[0]
         if n_true < n_pairs:
             true = np.hstack([true.toarray() if sp.issparse(true) else true, noise])
         elif missing:
@@ -136,88 +139,69 @@ def mcc_score(
 
 def _matched_correlation(true, pred):
     """Return the sum of the matched absolute correlations of standardised columns."""
+    matched = best_pairs(lambda: _correlations(true, pred), true.shape[1], pred.shape[1])[1]
+    return float(np.minimum(matched, 1.0).sum())
+
+
+def _correlations(true, pred):
+    """Return the absolute correlation of each pair of standardised columns."""
     cross = true.T @ pred
     cross = cross.toarray() if sp.issparse(cross) else cross
     # Sparse columns were scaled but not centred: their means are taken out here (those of dense ones are 0).
     cross -= np.outer(_column_sums(true) / true.shape[0], _column_sums(pred))
-    similarity = np.abs(cross, out=cross)
-    matched = similarity[linear_sum_assignment(similarity, maximize=True)]
-    return float(np.minimum(matched, 1.0).sum())
-
-
-def _standardised(codes):
-    """Return float64 columns scaled to centred norm 1 (constant ones to 0); dense ones are centred as well."""
-    codes = codes.astype(np.float64)
-    if sp.issparse(codes):
-        spread = np.sqrt(codes.shape[0] * _variances(codes))
-        return sp.csr_array(codes @ sp.diags_array(np.divide(1.0, spread, where=spread > 0, out=np.zeros_like(spread))))
-    centred = codes - codes.mean(axis=0)
-    spread = np.sqrt(codes.shape[0] * _variances(codes))
-    return np.divide(centred, spread, where=spread > 0, out=np.zeros_like(centred))
-
-
-def _variances(codes):
-    """Return the variance of each column in float64, exactly 0 where it is no more than rounding."""
-    n_samples = codes.shape[0]
-    if sp.issparse(codes):
-        codes = sp.csr_array(codes, dtype=np.float64)
-        largest = np.asarray(abs(codes).max(axis=0).toarray()).ravel() if codes.nnz else np.zeros(codes.shape[1])
-        variances = (codes * codes).sum(axis=0) / n_samples - (codes.sum(axis=0) / n_samples) ** 2
-    else:
-        largest = np.abs(codes).max(axis=0).astype(np.float64)
-        variances = codes.var(axis=0, dtype=np.float64)
-    return np.where(variances > _CONSTANT * largest**2, variances, 0.0)
-
-
-def _norms(columns):
-    return np.sqrt(np.asarray((columns * columns).sum(axis=0)).ravel())
+    return np.abs(cross, out=cross)
 
 
 def _column_sums(columns):
     return np.asarray(columns.sum(axis=0)).ravel()
 
 
-@validate_params(
-    {"X": ["array-like"], "X_hat": ["array-like"], "mean": ["array-like", None]},
-    prefer_skip_nested_validation=True,
-)
-def unexplained_variance(X: ArrayLike, X_hat: ArrayLike, *, mean: ArrayLike | None = None) -> float:
-    """Share of the variance of ``X`` that the reconstruction misses, ``sum ||x - x_hat||^2 / sum ||x - mean||^2``.
+def _standardised(codes):
+    """Return float64 columns of variance ``1 / n_samples`` (constant ones: 0), and the standard deviation each had.
 
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, n_features)
-        Data.
-    X_hat : array-like of shape (n_samples, n_features)
-        Reconstruction of ``X``.
-    mean : array-like of shape (n_features,), optional
-        Mean of the training set, against which the variance is measured; by default the mean of ``X``.
-
-    Returns
-    -------
-    share : float
-        0 is perfect, 1 no better than the mean. With no variance to explain: 0 for a perfect reconstruction, else
-        infinity.
-
-    Examples
-    --------
-    >>> from skcode.metrics import unexplained_variance
-    >>> unexplained_variance([[0.0], [2.0]], [[0.0], [1.0]])
-    0.5
+    Dense columns are centred as well; sparse ones are where they have no zeros to keep.
     """
-    X = check_array(X, dtype=FLOATS, input_name="X")
-    X_hat = check_array(X_hat, dtype=FLOATS, input_name="X_hat")
-    if X.shape != X_hat.shape:
-        raise ValueError(f"X and X_hat must have the same shape, got {X.shape} and {X_hat.shape}.")
-    given = None if mean is None else np.asarray(mean)
-    # From the first sample on, so that samples that are all the same have no variance to the last bit.
-    mean = X[0] + np.subtract(X, X[0], dtype=np.float64).mean(axis=0) if mean is None else given.astype(np.float64)
-    if mean.shape != (X.shape[1],):
-        raise ValueError(f"mean must be a vector of n_features={X.shape[1]} values, got shape {mean.shape}.")
-    missed = float(np.sum(np.square(X - X_hat, dtype=np.float64)))
-    total = float(np.sum(np.square(X - mean)))
-    eps = np.finfo(np.float64).eps if given is None or given.dtype.kind != "f" else np.finfo(given.dtype).eps
-    rounding = _ROUNDINGS * float(eps) + len(X) * float(np.finfo(np.float64).eps)
-    if total <= rounding**2 * float(np.sum(np.square(X, dtype=np.float64))):
-        return 0.0 if missed == 0.0 else float("inf")
-    return missed / total
+    return _standardised_sparse(codes) if sp.issparse(codes) else _standardised_dense(codes)
+
+
+def _standardised_dense(codes):
+    columns = codes.astype(np.float64)
+    unit = _units(np.abs(columns).max(axis=0))
+    np.ldexp(columns, -unit, out=columns)
+    columns -= columns[0]  # equal codes become zeros, and a large common part costs no digits
+    constant = np.abs(columns).max(axis=0) <= _ROUNDINGS * np.finfo(codes.dtype).eps
+    columns -= columns.mean(axis=0)
+    deviations = np.where(constant, 0.0, np.sqrt(np.square(columns).mean(axis=0)))
+    columns *= _inverse(deviations * np.sqrt(len(columns)))
+    return columns, np.ldexp(deviations, unit)
+
+
+def _standardised_sparse(codes):
+    columns = sp.csr_array(codes, dtype=np.float64, copy=True)
+    columns.sum_duplicates()
+    n_samples, n_columns = columns.shape
+    column, n_stored = columns.indices, np.bincount(columns.indices, minlength=n_columns)
+    largest = np.zeros(n_columns)
+    np.maximum.at(largest, column, np.abs(columns.data))
+    unit = _units(largest)
+    columns.data = np.ldexp(columns.data, -unit[column])
+    common = np.where(n_stored == n_samples, columns[[0]].toarray().ravel(), 0.0)
+    columns.data -= common[column]
+    largest = np.zeros(n_columns)
+    np.maximum.at(largest, column, np.abs(columns.data))
+    constant = largest <= _ROUNDINGS * np.finfo(codes.dtype).eps
+    means = _column_sums(columns) / n_samples
+    squares = np.bincount(column, np.square(columns.data - means[column]), n_columns)
+    squares += (n_samples - n_stored) * means**2
+    deviations = np.where(constant, 0.0, np.sqrt(squares / n_samples))
+    columns.data *= _inverse(deviations * np.sqrt(n_samples))[column]
+    return columns, np.ldexp(deviations, unit)
+
+
+def _units(largest):
+    """Return the power of two in which the largest code of each column is about 1: it rounds nothing."""
+    return np.frexp(largest)[1]
+
+
+def _inverse(numbers):
+    return np.divide(1.0, numbers, where=numbers > 0, out=np.zeros_like(numbers))

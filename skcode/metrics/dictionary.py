@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from sklearn.utils import Bunch
 
 from .._norms import unit_rows
 from .._validation import ArrayLike, check_dictionary, derived_random_state, integers_from, validate_params
+from ._pairs import best_pairs
 
 _CLOSE = 0.9  # the paper's threshold for "recovered"
 
@@ -26,31 +26,41 @@ def match_dictionaries(
 ) -> Bunch:
     """Match true and learned atoms one to one by absolute cosine.
 
+    Atoms of zeros are no atoms: a learner leaves those it does not use at zero. The result is as it would be without
+    them, but for the indices in ``pairs``.
+
     Parameters
     ----------
     components_true : array-like of shape (n_true, n_features)
-        True atoms in rows.
+        True atoms in rows, of which at least one is not zero.
     components_learned : array-like of shape (n_learned, n_features)
         Learned atoms in rows, in any order, sign and norm.
     n_draws : int, default=1
-        Random dictionaries (Gaussian directions, as many as learned) matched to the true one to find the chance
-        level; 0 leaves it out, which halves the cost.
+        How many random dictionaries (Gaussian directions, as many as learned atoms) are matched to the true one to find
+        the chance level. 0 leaves it out, which halves the cost.
     random_state : int, RandomState instance or None, default=0
         Source of the random dictionaries.
 
     Returns
     -------
     match : Bunch
-        With ``n_matched = min(n_true, n_learned)``:
+        With ``n_matched``, the smaller of the numbers of true and of learned atoms that are not zero:
 
         - ``pairs``: ndarray of shape (n_matched, 2), indices of the true and of the learned atom of each pair
         - ``cosines``: ndarray of shape (n_matched,), absolute cosine of each pair
         - ``mean_cosine``, ``mean_angular_error`` (radians), ``mean_norm_ratio`` (learned over true): floats, over the
-          matched pairs
-        - ``frac_recovered``: share of all true atoms matched with a cosine above 0.9
-        - ``chance_cosine``: mean cosine that a random dictionary reaches (NaN with ``n_draws=0``): .335 at 1000 atoms
-          in 93 dimensions, so a plain mean cosine of .4 is next to nothing
+          matched pairs; NaN if there are none
+        - ``frac_recovered``: share of the true atoms that are matched with a cosine above 0.9
+        - ``chance_cosine``: mean cosine that a random dictionary reaches: .335 at 1000 atoms in 93 dimensions, so a
+          plain mean cosine of .4 is next to nothing. NaN with ``n_draws=0``, and if there are no pairs
         - ``adjusted_cosine``: ``(mean_cosine - chance_cosine) / (1 - chance_cosine)``, 0 by chance and 1 when perfect
+
+    Raises
+    ------
+    ValueError
+        If the dictionaries have different numbers of features, or all true atoms are zero.
+    MemoryError
+        If there is no room for the cosines of all pairs of atoms.
 
     Examples
     --------
@@ -67,28 +77,39 @@ def match_dictionaries(
             "components_true and components_learned must have the same number of features, got "
             f"{true.shape[1]} and {learned.shape[1]}."
         )
-    true_norms, learned_norms = np.linalg.norm(true, axis=1), np.linalg.norm(learned, axis=1)
+    used_true, used_learned = (np.flatnonzero(atoms.any(axis=1)) for atoms in (true, learned))
+    if not len(used_true):
+        raise ValueError("components_true must have an atom that is not zero.")
+    true, learned = true[used_true], learned[used_learned]
     directions = unit_rows(true)
-    pairs, cosines = _match(directions, unit_rows(learned))
-    mean_cosine = float(cosines.mean())
+    matched, cosines = _match(directions, learned)
     rng = derived_random_state(random_state)
-    draws = [_match(directions, unit_rows(rng.standard_normal(learned.shape)))[1].mean() for _ in range(n_draws)]
-    chance = float(np.mean(draws)) if draws else float("nan")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = learned_norms[pairs[:, 1]] / true_norms[pairs[:, 0]]
+    draws = [_mean(_match(directions, rng.standard_normal(learned.shape))[1]) for _ in range(n_draws)]
+    mean_cosine, chance = _mean(cosines), _mean(draws)
     return Bunch(
-        pairs=pairs,
+        pairs=np.column_stack([used_true[matched[:, 0]], used_learned[matched[:, 1]]]),
         cosines=cosines,
         mean_cosine=mean_cosine,
-        mean_angular_error=float(np.arccos(np.clip(cosines, 0.0, 1.0)).mean()),
-        mean_norm_ratio=float(ratios.mean()),
-        frac_recovered=float(np.count_nonzero(cosines > _CLOSE) / true.shape[0]),
+        mean_angular_error=_mean(np.arccos(np.clip(cosines, 0.0, 1.0))),
+        mean_norm_ratio=_mean(_norm_ratios(learned[matched[:, 1]], true[matched[:, 0]])),
+        frac_recovered=float(np.count_nonzero(cosines > _CLOSE) / len(true)),
         chance_cosine=chance,
         adjusted_cosine=(mean_cosine - chance) / (1.0 - chance) if chance != 1.0 else 0.0,
     )
 
 
-def _match(directions_true, directions_learned):
-    similarity = np.abs(directions_true @ directions_learned.T)
-    rows, columns = linear_sum_assignment(similarity, maximize=True)
-    return np.column_stack([rows, columns]), similarity[rows, columns]
+def _match(directions, learned):
+    return best_pairs(lambda: np.abs(directions @ unit_rows(learned).T), len(directions), len(learned))
+
+
+def _norm_ratios(rows, others):
+    """Return the norms of rows over those of others; in powers of two, as squares could overflow or vanish."""
+    both = rows, others
+    units = [np.frexp(np.abs(each).max(axis=1))[1] for each in both]
+    norms = [np.linalg.norm(np.ldexp(each, -unit[:, None]), axis=1) for each, unit in zip(both, units, strict=True)]
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(norms[0] / norms[1], units[0] - units[1])
+
+
+def _mean(numbers):
+    return float(np.mean(numbers)) if len(numbers) else float("nan")

@@ -15,11 +15,12 @@ from .._validation import (
     StrOptions,
     check_array,
     check_codes,
-    check_consistent_length,
     check_random_state,
     integers_from,
     validate_params,
 )
+from ._inputs import check_same_length
+from ._units import in_units, unit_of
 
 
 @validate_params(
@@ -68,6 +69,12 @@ def interpretability_score(
         that have no two ends: the weakest of the samples at the upper one is no stronger than the strongest at the
         lower one.
 
+    Raises
+    ------
+    ValueError
+        If there are too few samples for ``n_examples``, a number is NaN or infinite, or ``similarity`` returns another
+        shape or such numbers.
+
     References
     ----------
     .. [1] Klindt, O'Neill, Reizinger, Maurer, Miolane, "From superposition to sparse codes: interpretable
@@ -87,7 +94,7 @@ def interpretability_score(
     features = check_array(
         features, dtype="numeric", ensure_2d=not callable(similarity), allow_nd=True, input_name="features"
     )
-    check_consistent_length(codes, features)
+    check_same_length(codes=codes, features=features)
     shown = n_examples + 1
     if codes.shape[0] < 2 * shown:
         raise ValueError(
@@ -95,6 +102,8 @@ def interpretability_score(
             f"codes has {codes.shape[0]}."
         )
     compare = similarity if callable(similarity) else _SIMILARITIES[similarity]
+    if not callable(similarity) and (unit := unit_of(features)):
+        features = in_units(features, unit)  # on which neither of ours depends
     # One order of all samples, in which ties of any unit are broken: sorting is stable.
     order = check_random_state(random_state).permutation(codes.shape[0])
     codes = sp.csc_array(codes) if sp.issparse(codes) else codes
@@ -118,6 +127,8 @@ def _passed(high, low, compare, n_examples):
         wanted = (len(queries), len(own))
         if within.shape != wanted:
             raise ValueError(f"similarity must return an array of shape {wanted}, got {within.shape}.")
+        if not (np.isfinite(within).all() and np.isfinite(across).all()):
+            raise ValueError("similarity must return finite numbers, got NaN or infinity.")
         return (within.sum(axis=1) - np.diag(within) - across.sum(axis=1) + np.diag(across)) / n_examples
 
     margin = leaning(high, high, low) + leaning(low, low, high)

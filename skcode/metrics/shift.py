@@ -19,12 +19,14 @@ from .._validation import (
     MatrixLike,
     check_array,
     check_codes,
-    check_consistent_length,
     validate_params,
 )
+from ._inputs import check_same_length
+from ._units import in_units, unit_of
 from .codes import mcc_score
 
 _COLUMNS_AT_ONCE = 256  # of a sparse code matrix made dense for ranking
+_PLAIN_FOR_A_PROBE = 20  # powers of two around 1 within which a probe sees codes as they are, as published
 _READOUT_RIDGE = 1e-6  # of the mean square of a column: unused and duplicate columns must not blow the readout up
 
 
@@ -118,21 +120,23 @@ def shift_report(
                 f"codes_id and codes_ood must have the same columns, got {codes_id.shape[1]} and {codes_ood.shape[1]}."
             )
     pred_id, pred_ood = _codes_of(estimator, X_id), _codes_of(estimator, X_ood)
-    check_consistent_length(pred_id, y_id)
-    check_consistent_length(pred_ood, y_ood)
+    check_same_length(X_id=pred_id, y_id=y_id)
+    check_same_length(X_ood=pred_ood, y_ood=y_ood)
 
     report = Bunch()
     if _ends_in_classifier(estimator):
         report.accuracy_id = float(np.mean(estimator.predict(X_id) == y_id))
         report.accuracy_ood = float(np.mean(estimator.predict(X_ood) == y_ood))
     else:
+        unit = unit_of(pred_id, pred_ood, plain=_PLAIN_FOR_A_PROBE)
+        seen_id, seen_ood = (in_units(codes, unit) if unit else codes for codes in (pred_id, pred_ood))
         probe = LogisticRegression(C=np.inf, max_iter=1000)
         with warnings.catch_warnings():
             # Separable codes have no finite optimum: the iterations end at max_iter, as published.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            probe.fit(pred_id, y_id)
-        report.accuracy_id = float(probe.score(pred_id, y_id))
-        report.accuracy_ood = float(probe.score(pred_ood, y_ood))
+            probe.fit(seen_id, y_id)
+        report.accuracy_id = float(probe.score(seen_id, y_id))
+        report.accuracy_ood = float(probe.score(seen_ood, y_ood))
     report.auc_id, report.auc_ood = _best_column_auc(pred_id, y_id, pred_ood, y_ood)
     for side, true, pred in (("id", codes_id, pred_id), ("ood", codes_ood, pred_ood)):
         if true is not None:
@@ -145,9 +149,10 @@ def shift_report(
 
 def _readout_scores(pred_id, true_id, pred_ood, true_ood):
     """Return the scores out of distribution of a linear readout that was fitted in distribution."""
-    pred_id, true_id, pred_ood, true_ood = (
-        (codes.toarray() if sp.issparse(codes) else codes).astype(np.float64)
-        for codes in (pred_id, true_id, pred_ood, true_ood)
+    units = 2 * [unit_of(pred_id, pred_ood)] + 2 * [unit_of(true_id, true_ood)]  # on which no score depends
+    pred_id, pred_ood, true_id, true_ood = (
+        in_units(codes.toarray() if sp.issparse(codes) else codes, unit)
+        for codes, unit in zip((pred_id, pred_ood, true_id, true_ood), units, strict=True)
     )
     varying = np.ptp(true_ood, axis=0) > 0
     if not varying.any():

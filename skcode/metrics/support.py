@@ -11,10 +11,10 @@ from .._validation import (
     MatrixLike,
     check_array,
     check_codes,
-    check_consistent_length,
     real_from,
     validate_params,
 )
+from ._inputs import check_same_length
 
 
 @validate_params(
@@ -60,7 +60,7 @@ def support_scores(
     """
     codes_true = check_codes(codes_true, "codes_true")
     codes_pred = check_codes(codes_pred, "codes_pred")
-    check_consistent_length(codes_true, codes_pred)
+    check_same_length(codes_true=codes_true, codes_pred=codes_pred)
     true, pred = _support(codes_true, threshold), _support(codes_pred, threshold)
     total = _per_sample(pred)
     if pairs is not None:

@@ -153,8 +153,8 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        with single_threaded_blas:
-            return (X - self.mean_).astype(X.dtype, copy=False) @ self.whitening_.astype(X.dtype)
+        with single_threaded_blas():
+            return _product(X - self.mean_, self.whitening_, X.dtype).astype(X.dtype, copy=False)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Return samples from whitened ones.
@@ -178,8 +178,8 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X = check_array(X, dtype=FLOATS, input_name="X")
         if X.shape[1] != self.n_features_in_:
             raise ValueError(f"X must hold n_features={self.n_features_in_} whitened features, got {X.shape[1]}.")
-        with single_threaded_blas:
-            return (X @ self.unwhitening_.astype(X.dtype) + self.mean_).astype(X.dtype, copy=False)
+        with single_threaded_blas():
+            return (_product(X, self.unwhitening_, X.dtype) + self.mean_).astype(X.dtype, copy=False)
 
     def _learn(self, X, reset):
         X = validate_data(self, X, dtype=FLOATS, reset=reset)
@@ -187,7 +187,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             n_features = X.shape[1]
             self.n_samples_seen_, self.mean_ = 0, np.zeros(n_features)
             self._scatter = np.zeros((n_features, n_features))
-        with single_threaded_blas:
+        with single_threaded_blas():
             for start in range(0, len(X), _ROWS_AT_ONCE):
                 self._see(X[start : start + _ROWS_AT_ONCE].astype(np.float64))
             self._decompose()
@@ -204,7 +204,7 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             scatter = X.T @ X + np.outer(shift, shift) * (n_before * n_block / self.n_samples_seen_)
             self._scatter = self._scatter + scatter
         if not np.isfinite(self._scatter).all() or (X.any() and np.trace(scatter) < _LEAST_SQUARE):
-            raise ValueError("squares of X are beyond float64: its covariance cannot be told. Scale X.")
+            raise ValueError("squares of X are beyond float64, so that its covariance cannot be told. Scale X.")
         self.mean_ = self.mean_ + shift * (n_block / self.n_samples_seen_)
 
     def _decompose(self):
@@ -228,3 +228,16 @@ class PCAWhitener(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _product(X, matrix, dtype):
+    """Return ``X @ matrix``, multiplied in ``dtype``, in float64 if that takes a power of two.
+
+    Samples of float32 near its limits have a matrix beyond them, although the product is not.
+    """
+    unit = int(np.frexp(np.abs(matrix).max())[1])
+    if np.finfo(dtype).minexp / 2 < unit < np.finfo(dtype).maxexp / 2:
+        return X.astype(dtype, copy=False) @ matrix.astype(dtype)
+    of_samples = int(np.frexp(np.abs(X).max())[1])
+    product = np.ldexp(X, -of_samples).astype(dtype, copy=False) @ np.ldexp(matrix, -unit).astype(dtype)
+    return np.ldexp(product.astype(np.float64), of_samples + unit)

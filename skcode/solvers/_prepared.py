@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from .._lasso import lipschitz
+from .._parallel import fork_safe_lock
 
 TILE = 32  # atoms; padded dictionaries are whole tiles
 _CACHED_GRAM_BYTES = 1 << 24  # Gram matrices up to this size pay whatever the number of features,
@@ -32,7 +31,7 @@ class PreparedDictionary:
         self._forget()
 
     def _forget(self):
-        self._lock = threading.RLock()
+        self._lock = fork_safe_lock()
         self._made = {}
 
     def __getstate__(self):

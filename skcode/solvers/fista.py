@@ -123,7 +123,7 @@ def _solve(X, dictionary, alpha, *, tol, offset, codes_init, sparse_output, n_jo
     n_components = prepared.shape[0]
     dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
-    with single_threaded_blas:
+    with single_threaded_blas():
         gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
         work = partial(
             _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, tol=tol, step=prepared.step(),

@@ -86,7 +86,7 @@ def mcp(
     check_penalty(alpha, tol)
     if not gamma > 1:
         raise ValueError(f"gamma must be above 1, got {gamma}.")
-    with single_threaded_blas:
+    with single_threaded_blas():
         if codes_init is None:
             codes_init = working_set(
                 X, prepared, alpha, positive=positive, tol=_LOOSE, offset=offset, sparse_output=True, n_jobs=n_jobs

@@ -51,7 +51,7 @@ def refit(
     prepared = prepare(dictionary, X, codes)
     support = sp.csr_array(codes, copy=True)
     support.eliminate_zeros()
-    with single_threaded_blas:
+    with single_threaded_blas():
         work = partial(
             _refit_chunk, X=X, codes=support, offset=offset, positive=positive, atoms=prepared.padded(X.dtype)
         )

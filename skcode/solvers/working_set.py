@@ -118,7 +118,7 @@ def working_set(
     """
     prepared = prepare(dictionary, X, codes_init, "codes_init")
     check_penalty(alpha, tol)
-    with single_threaded_blas:
+    with single_threaded_blas():
         problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
         work = partial(_solve_block, X=X, offset=offset, codes_init=codes_init, problem=problem, prepared=prepared)

@@ -90,6 +90,7 @@ def test_dtype_and_seed():
         ({"n_samples": 1}, "n_samples"),
         ({"noise": -1.0}, "noise"),
         ({"dtype": np.int64}, "dtype must be float32 or float64"),
+        ({"dtype": "real"}, "dtype must be float32 or float64, got 'real'"),
     ],
 )
 def test_bad_input_names_the_parameter(arguments, message):

@@ -23,3 +23,5 @@ def test_seeds_and_types():
         make_toy_superposition(dtype=int)
     with pytest.raises(ValueError, match="sparsity"):
         make_toy_superposition(sparsity=1.5)
+    with pytest.raises(ValueError, match=r"importance_decay=1e\+300 \*\* i is beyond float64 for 3 components"):
+        make_toy_superposition(10, 3, importance_decay=1e300)

@@ -56,6 +56,22 @@ def test_scales_do_not_matter(rng, score, scale):
     assert score(X, scale * Y) == pytest.approx(score(X, Y))
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_scale_and_a_common_part_do_not_matter_to_identifiability(rng, scale):
+    latents = rng.standard_normal((100, 2))
+    features = latents @ rng.standard_normal((2, 5)) + rng.standard_normal((100, 5))
+    expected = linear_identifiability_score(features, latents)
+    assert linear_identifiability_score(scale * features, latents) == pytest.approx(expected)
+    assert linear_identifiability_score(features, scale * latents) == pytest.approx(expected)
+    assert linear_identifiability_score(features + 1e8, latents + 1e8) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("score", SCORES.values())
+def test_a_common_part_is_no_constant(rng, score):
+    X = rng.standard_normal((20_000, 3))[:, :2] if score is not SCORES["rsa"] else rng.standard_normal((100, 2))
+    assert score(X + 1e12, X) == pytest.approx(1, abs=1e-3)
+
+
 def in_superposition(rng, n_components, n_features, n_shared, draw, n_samples=4000):
     """Return two representations of concepts, some of them shared, each on random atoms of its own."""
     shared = draw(rng, (n_samples, n_shared))
@@ -116,7 +132,7 @@ def test_a_choice_of_samples_is_close_to_all(rng):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: linear_cka([[1.0], [2.0]], [[1.0]]), "inconsistent numbers of samples"),
+        (lambda: linear_cka([[1.0], [2.0]], [[1.0]]), "X and Y have inconsistent numbers of samples: 2 and 1"),
         (lambda: rsa_score([[1.0], [2.0]], [[1.0], [2.0]]), "at least 3 samples"),
         (lambda: linear_cka([[np.nan]], [[1.0]]), "X contains NaN"),
         (lambda: expected_alignment(10, 5, n_shared=11), "n_shared=11 must be at most n_components=10"),

@@ -49,10 +49,49 @@ def test_missing_atoms_are_not_recovered():
     assert match.pairs.tolist() == [[0, 0], [1, 1]]
 
 
-def test_zero_atoms_match_nothing_and_chance_can_be_left_out():
-    match = match_dictionaries(np.eye(2), [[1.0, 0.0], [0.0, 0.0]], n_draws=0)
-    assert match.cosines.tolist() == [1, 0]
-    assert np.isnan(match.chance_cosine)
+def test_chance_can_be_left_out():
+    assert np.isnan(match_dictionaries(np.eye(2), np.eye(2), n_draws=0).chance_cosine)
+
+
+def with_zero_atoms(atoms, places):
+    return np.insert(atoms, places, 0.0, axis=0)
+
+
+def test_zero_atoms_are_no_atoms(rng):
+    true, learned = rng.standard_normal((6, 4)), rng.standard_normal((5, 4))
+    match = match_dictionaries(true, learned)
+    padded = match_dictionaries(with_zero_atoms(true, [0, 3, 3]), with_zero_atoms(learned, [2, 5]))
+    for name in match:
+        if name != "pairs":
+            np.testing.assert_array_equal(padded[name], match[name])
+    assert np.isfinite(padded.mean_norm_ratio)
+    np.testing.assert_array_equal(padded.pairs[:, 0], np.array([1, 2, 3, 6, 7, 8])[match.pairs[:, 0]])
+    np.testing.assert_array_equal(padded.pairs[:, 1], np.array([0, 1, 3, 4, 5])[match.pairs[:, 1]])
+
+
+def test_used_atoms_may_all_be_recovered():
+    match = match_dictionaries(with_zero_atoms(np.eye(3), [1]), with_zero_atoms(2 * np.eye(3), [0, 1]))
+    assert match.frac_recovered == 1
+    assert match.mean_norm_ratio == 2
+
+
+def test_a_dictionary_of_zeros_has_recovered_nothing():
+    match = match_dictionaries(np.eye(3), np.zeros((4, 3)))
+    assert match.frac_recovered == 0
+    assert match.pairs.shape == (0, 2)
+    assert np.isnan([match.mean_cosine, match.mean_norm_ratio, match.chance_cosine, match.adjusted_cosine]).all()
+    with pytest.raises(ValueError, match="components_true must have an atom that is not zero"):
+        match_dictionaries(np.zeros((4, 3)), np.eye(3))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_scales_do_not_matter(rng, scale):
+    true, learned = rng.standard_normal((2, 5, 3))
+    expected = match_dictionaries(true, learned)
+    match = match_dictionaries(scale * true, learned / scale)
+    assert match.mean_cosine == pytest.approx(expected.mean_cosine)
+    match = match_dictionaries(scale * true, scale * learned)
+    assert match.mean_norm_ratio == pytest.approx(expected.mean_norm_ratio)
 
 
 def test_other_numbers_of_features_are_rejected():

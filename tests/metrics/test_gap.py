@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -71,3 +73,40 @@ def test_public_duality_gap_accepts_csr_and_checks_shapes(shift):
         duality_gap(shift.X_val[:, 1:], codes, shift.dictionary, 0.1)
     with pytest.raises(ValueError, match="alpha"):
         duality_gap(shift.X_val, codes, shift.dictionary, -1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_scales_do_not_matter(shift, scale):
+    codes = FISTACoder(shift.dictionary, max_iter=1, solver="ista", tol=0).fit(shift.X_train).transform(shift.X_val)
+    expected = duality_gap(shift.X_val, codes, shift.dictionary, 0.1)
+    gap = duality_gap(scale * shift.X_val, scale * codes, shift.dictionary, scale * 0.1)
+    np.testing.assert_allclose(gap, expected)
+    sparse = duality_gap(scale * shift.X_val, sp.csr_array(scale * codes), shift.dictionary, scale * 0.1)
+    np.testing.assert_allclose(sparse, expected)
+    if 1e-300 < scale < 1e300:
+        root = np.sqrt(scale)
+        atoms = duality_gap(scale * shift.X_val, root * codes, root * shift.dictionary, scale * root * 0.1)
+        np.testing.assert_allclose(atoms, expected)
+
+
+def test_scales_beyond_any_gap_are_refused(shift):
+    with pytest.raises(ValueError, match="codes and alpha must have the scale of X and dictionary"):
+        duality_gap(1e300 * shift.X_val, shift.codes_val, shift.dictionary, 1e-300)
+    encoder = Fixed(shift.dictionary, np.zeros(shift.dictionary.shape[1]), shift.codes_val)
+    with pytest.raises(ValueError, match="X, less the offset of encoder, must have numbers whose squares float64"):
+        amortisation_gap(encoder, 1e160 * shift.X_val, alpha=0.1)
+
+
+def test_no_dense_codes_are_kept():
+    # 40,000 samples of 2 features have dense codes of 160 MB over 500 atoms.
+    rng = np.random.RandomState(0)
+    X, atoms = rng.standard_normal((40_000, 2)), rng.standard_normal((500, 2))
+    coder = FISTACoder(atoms / np.linalg.norm(atoms, axis=1, keepdims=True), alpha=3.0).fit(X[:100])
+    few = amortisation_gap(coder, X[:100], alpha=3.0)
+    tracemalloc.start()
+    try:
+        gap = amortisation_gap(coder, X, alpha=3.0)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(gap.objective[:100], few.objective)

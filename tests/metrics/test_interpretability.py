@@ -57,12 +57,21 @@ def test_sparse_codes_and_units_that_hardly_respond(rng):
     )
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_scales_do_not_matter(rng, similarity, scale):
+    X = rng.standard_normal((60, 4))
+    expected = interpretability_score(X, X, similarity=similarity).per_unit
+    np.testing.assert_array_equal(interpretability_score(X, scale * X, similarity=similarity).per_unit, expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"n_examples": 50}, "n_examples=50 takes 102 samples"),
         ({"similarity": lambda a, b: np.ones(3)}, "similarity must return an array of shape"),
-        ({"features": np.ones((3, 2))}, "inconsistent numbers of samples"),
+        ({"similarity": lambda a, b: np.full((len(a), len(b)), np.nan)}, "similarity must return finite numbers"),
+        ({"features": np.ones((3, 2))}, "codes and features have inconsistent numbers of samples: 40 and 3"),
     ],
 )
 def test_bad_input_is_named(rng, changes, message):

@@ -90,7 +90,7 @@ def test_a_search_over_a_pipeline_is_judged_as_its_best_pipeline(shift):
 
 def test_lengths_are_checked(shift):
     coder = FISTACoder(shift.dictionary).fit(shift.X_train)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match="X_id and y_id have inconsistent numbers of samples: 300 and 299"):
         shift_report(coder, shift.X_val, shift.y_val[:-1], shift.X_ood, shift.y_ood)
 
 
@@ -117,6 +117,21 @@ def test_a_readout_is_judged_where_it_was_not_fitted(shift):
         *(FISTACoder(shift.dictionary, alpha=0.01).fit(X).transform(X) for X in (shift.X_val, shift.X_ood))
     )
     assert linear[0] < linear[2] < 0.8 < 0.95 < inferred[0]
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_scales_do_not_matter(rng, scale):
+    true, y = rng.random_sample((80, 3)), np.repeat([0, 1], 40)
+    codes = true + 0.1 * rng.random_sample((80, 3)) + y[:, None]
+
+    def report(codes, true):
+        arguments = (codes[::2], y[::2], codes[1::2], y[1::2])
+        return shift_report(FunctionTransformer(), *arguments, codes_id=true[::2], codes_ood=true[1::2])
+
+    expected = report(codes, true)
+    for found in (report(scale * codes, true), report(codes, scale * true)):
+        for name in expected:
+            assert found[name] == pytest.approx(expected[name], abs=0.03 if "accuracy" in name else 1e-6), name
 
 
 def test_columns_of_the_truth_must_agree(shift):

@@ -143,6 +143,19 @@ def test_samples_without_a_scale_are_not_scaled(kind, X):
     assert np.isfinite(whitener.whitening_).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1e-39, 1e-36, 1e-20, 1e20, 1e36])
+def test_float32_at_its_limits(correlated, kind, scale):
+    X = (scale * (correlated - correlated.mean(axis=0))).astype(np.float32)
+    whitener = PCAWhitener(kind=kind).fit(X)
+    whitened = whitener.transform(X)
+    expected = (X - whitener.mean_) @ whitener.whitening_
+    np.testing.assert_allclose(whitened, expected, atol=1e-4)
+    back = whitener.inverse_transform(whitened)
+    assert whitened.dtype == back.dtype == np.float32
+    np.testing.assert_allclose(back, X, atol=1e-4 * np.abs(X).max() + 1e-45)
+
+
 def test_names_and_frames(correlated):
     pandas = pytest.importorskip("pandas")
     frame = PCAWhitener().set_output(transform="pandas").fit_transform(pandas.DataFrame(correlated))
