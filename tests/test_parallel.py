@@ -175,23 +175,37 @@ def in_child(check):
 @needs_fork
 @forks_with_threads
 def test_a_child_has_no_limit_of_threads_it_does_not_have():
-    inside, leave = threading.Event(), threading.Event()
+    before, inside, leave = blas_threads(), threading.Event(), threading.Event()
 
     def stay():
         with single_threaded_blas():
             inside.set()
             leave.wait(20)
 
-    with threadpool_limits(2, user_api="blas"):
-        thread = threading.Thread(target=stay)
-        thread.start()
-        assert inside.wait(10)
-        assert in_child(lambda: set(blas_threads()) == {2})
-        assert set(blas_threads()) == {1}
+    thread = threading.Thread(target=stay)
+    thread.start()
+    assert inside.wait(10)
+    assert in_child(lambda: blas_threads() == before)
+    assert set(blas_threads()) == {1}
+    with single_threaded_blas():
+        assert in_child(lambda: set(blas_threads()) == {1})
+    leave.set()
+    thread.join()
+    assert blas_threads() == before
+
+
+def test_a_thread_is_limited_although_another_has_set_a_limit():
+    seen = []
+
+    def look():
         with single_threaded_blas():
-            assert in_child(lambda: set(blas_threads()) == {1})
-        leave.set()
+            seen.extend(blas_threads())
+
+    with threadpool_limits(2, user_api="blas"):
+        thread = threading.Thread(target=look)
+        thread.start()
         thread.join()
+        assert set(seen) == {1}
         assert set(blas_threads()) == {2}
 
 

@@ -74,7 +74,8 @@ def rsa_score(X: ArrayLike, Y: ArrayLike, *, max_samples: int | None = 2000, ran
     Y : array-like of shape (n_samples, n_features_y)
         The other.
     max_samples : int or None, default=2000
-        Of more samples a random choice of so many is taken, as there are half of their square pairs; None takes all.
+        The most samples to compare, as n samples have ``n (n - 1) / 2`` pairs. Of more, a random choice of so many is
+        taken. None takes all.
     random_state : int, RandomState instance or None, default=0
         Source of that choice.
 
@@ -179,8 +180,8 @@ def linear_identifiability_score(features: ArrayLike, latents: ArrayLike, *, ran
     Returns
     -------
     r2 : float
-        At most 1, over all latents together; below 0 where the map is worse than the mean of the scored half, NaN
-        where they are constant in it.
+        At most 1, over all latents together. It is below 0 if the map is worse than the mean of the scored half, and
+        NaN if the latents are constant in that half.
 
     References
     ----------

@@ -46,8 +46,9 @@ def mcc_score(
 ) -> float:
     """Mean correlation coefficient: how well predicted code columns match the true ones, one to one.
 
-    Columns are matched by the Hungarian algorithm on the absolute Pearson correlation. The score is the mean over the
-    active true columns (those that are not constant in this sample); an unmatched one counts 0.
+    The Hungarian algorithm matches columns by their absolute Pearson correlation. The score is the mean over the active
+    true columns, which are those that are not constant in this sample. A true column without a partner counts 0.
+    Neither the scale of a column nor a constant added to it matters, up to the rounding of the codes themselves.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def mcc_score(
         1 for perfect codes and 0 on average for codes unrelated to the truth, whatever the sizes (it can be below 0).
         The expectation is the mean score after shuffling the samples of ``codes_pred``, which keeps both
         distributions and destroys the relation. A plain score can be mostly chance: with few samples or many
-        columns the best of many accidental correlations is high.
+        columns, the best of many accidental correlations is high.
     padding : {"noise"} or None, default=None
         ``"noise"`` is the official variant [1]_: the side with fewer columns is filled up with Gaussian noise, and
         the mean is over all pairs. Perfect codes beside as many unused columns then score 1/2.
@@ -77,6 +78,13 @@ def mcc_score(
     -------
     score : float
         In [0, 1] unless adjusted. NaN when no true column is active.
+
+    Raises
+    ------
+    ValueError
+        If codes are of different numbers of samples, or a code is NaN or infinite.
+    MemoryError
+        If there is no room for the correlations of all pairs of columns.
 
     References
     ----------

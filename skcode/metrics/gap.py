@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
@@ -22,11 +22,13 @@ from .._validation import (
     positive_real,
     validate_params,
 )
+from .._warnings import warn
 from ..solvers import working_set
 from ._inputs import check_same_length
 from ._units import in_units, unit_of
 
 _PLAIN_FOR_SOLVERS = {np.float32: 50, np.float64: 400}  # powers of two around 1 in which solvers can tell squares
+_ROWS_AT_ONCE = 8192
 _ROWS_TO_CHECK = 8  # codes on which an encoder's reconstruction is checked to be linear
 
 
@@ -128,7 +130,7 @@ def amortisation_gap(
     encoder : fitted estimator
         With ``transform``, ``inverse_transform`` (linear) and ``components_``.
     X : array-like of shape (n_samples, n_features)
-        Data.
+        Samples. They are coded in blocks, and codes are kept as CSR.
     alpha : float
         Penalty of the common objective.
     positive : bool, optional
@@ -150,7 +152,8 @@ def amortisation_gap(
     Raises
     ------
     ValueError
-        If the encoder does not reconstruct by ``codes @ components_ + offset``.
+        If the encoder does not reconstruct by ``codes @ components_ + offset``, or squares of ``X`` are beyond its
+        dtype.
 
     Warns
     -----
@@ -171,12 +174,12 @@ def amortisation_gap(
         raise TypeError(
             f"encoder must be fitted and have components_, its dictionary; {type(encoder).__name__} has none."
         )
-    codes = check_codes(encoder.transform(X), "the codes of encoder")
-    X = check_array(X, dtype=FLOATS, input_name="X")
+    named, X = X, check_array(X, dtype=FLOATS, input_name="X")
+    codes = _sparse_codes(encoder, named.iloc if hasattr(named, "iloc") else X, len(X))
     dictionary = np.asarray(encoder.components_)
     offset = np.asarray(encoder.inverse_transform(np.zeros((1, dictionary.shape[0]), dtype=X.dtype)))[0]
     some = codes[:_ROWS_TO_CHECK]
-    if not np.allclose(encoder.inverse_transform(some), some @ dictionary + offset, rtol=1e-3, atol=1e-5):
+    if not np.allclose(encoder.inverse_transform(some.toarray()), some @ dictionary + offset, rtol=1e-3, atol=1e-5):
         raise ValueError(
             f"encoder.inverse_transform of {type(encoder).__name__} is not codes @ components_ + offset: it has no "
             "dictionary to compare on."
@@ -189,17 +192,37 @@ def amortisation_gap(
         )
     if positive is None:
         positive = bool(codes.min() >= 0)
-    objective = _lasso.objective(X, codes, dictionary, alpha, positive)
-    best = working_set(X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, n_jobs=n_jobs)
+    objective = _objective(X, codes, dictionary, alpha, positive)
+    best = working_set(
+        X, dictionary, alpha, positive=positive, tol=tol, max_iter=max_iter, sparse_output=True, n_jobs=n_jobs
+    )
     missed = best.dual_gap > tol
     if missed.any():
-        warnings.warn(
+        warn(
             f"the optimum of {np.count_nonzero(missed)} of {len(missed)} samples missed the relative duality gap "
             f"{tol:g} within {max_iter} iterations; their gap is underestimated by up to {best.dual_gap.max():.2g}.",
             ConvergenceWarning,
-            stacklevel=3,
         )
-    optimum = np.minimum(_lasso.objective(X, best.codes, dictionary, alpha, positive), objective)
+    optimum = np.minimum(_objective(X, best.codes, dictionary, alpha, positive), objective)
     energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
     gap = np.divide(objective - optimum, energy, where=energy > 0, out=np.zeros_like(energy))
     return Bunch(gap=gap, mean_gap=float(gap.mean()), objective=objective, optimum=optimum, dual_gap=best.dual_gap)
+
+
+def _sparse_codes(encoder, rows, n_samples):
+    """Return codes as CSR, for which the encoder is asked in blocks: dense codes can be far larger than samples."""
+    blocks = []
+    for part in _blocks(n_samples):
+        codes = check_codes(encoder.transform(rows[part]), "the codes of encoder")
+        blocks.append(sp.csr_array(codes))
+    return sp.vstack(blocks, format="csr")
+
+
+def _objective(X, codes, dictionary, alpha, positive):
+    """Return the objective of each sample; its residuals are made in blocks, too."""
+    parts = [_lasso.objective(X[part], codes[part], dictionary, alpha, positive) for part in _blocks(len(X))]
+    return np.concatenate(parts)
+
+
+def _blocks(n_samples):
+    return [slice(start, start + _ROWS_AT_ONCE) for start in range(0, n_samples, _ROWS_AT_ONCE)]

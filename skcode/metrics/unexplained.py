@@ -12,12 +12,22 @@ _ROWS_AT_ONCE = 8192
 
 
 class UnexplainedVariance:
-    """The same as `unexplained_variance`, for samples that come in blocks.
+    """The same as `unexplained_variance`, of samples that come in blocks.
 
     Parameters
     ----------
     mean : ndarray of shape (n_features,)
         The point around which samples vary. Its dtype says how finely it is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skcode.metrics import UnexplainedVariance
+    >>> unexplained = UnexplainedVariance(mean=np.array([1.0]))
+    >>> unexplained.add(np.array([[0.0]]), np.array([[0.0]]))
+    >>> unexplained.add(np.array([[2.0]]), np.array([[1.0]]))
+    >>> unexplained.share()
+    0.5
     """
 
     def __init__(self, mean: np.ndarray):
@@ -27,7 +37,13 @@ class UnexplainedVariance:
         self._missed, self._total, self._squares = SumOfSquares(), SumOfSquares(), SumOfSquares()
 
     def add(self, X: np.ndarray, X_hat: np.ndarray) -> None:
-        """Take in a block of samples and their reconstructions."""
+        """Take in a block of samples and their reconstructions.
+
+        Parameters
+        ----------
+        X, X_hat : ndarray of shape (n_samples, n_features)
+            Samples, which are finite, and their reconstructions.
+        """
         self._n_samples += len(X)
         for start in range(0, len(X), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -36,7 +52,14 @@ class UnexplainedVariance:
             self._squares.add(X[part])
 
     def share(self) -> float:
-        """Return ``sum ||x - x_hat||^2 / sum ||x - mean||^2``; where all samples are the mean, 0 or infinity."""
+        """Return the share so far.
+
+        Returns
+        -------
+        share : float
+            ``sum ||x - x_hat||^2 / sum ||x - mean||^2``. Where all samples are the mean, it is 0 for perfect
+            reconstructions and infinity for any other.
+        """
         rounding = _ROUNDINGS * self._rounding + self._n_samples * float(np.finfo(np.float64).eps)
         if self._total.value == 0.0 or self._total.over(self._squares) <= rounding**2:
             return 0.0 if self._missed.value == 0.0 else float("inf")

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -93,3 +95,18 @@ def test_scales_beyond_any_gap_are_refused(shift):
     encoder = Fixed(shift.dictionary, np.zeros(shift.dictionary.shape[1]), shift.codes_val)
     with pytest.raises(ValueError, match="X, less the offset of encoder, must have numbers whose squares float64"):
         amortisation_gap(encoder, 1e160 * shift.X_val, alpha=0.1)
+
+
+def test_no_dense_codes_are_kept():
+    # 40,000 samples of 2 features have dense codes of 160 MB over 500 atoms.
+    rng = np.random.RandomState(0)
+    X, atoms = rng.standard_normal((40_000, 2)), rng.standard_normal((500, 2))
+    coder = FISTACoder(atoms / np.linalg.norm(atoms, axis=1, keepdims=True), alpha=3.0).fit(X[:100])
+    few = amortisation_gap(coder, X[:100], alpha=3.0)
+    tracemalloc.start()
+    try:
+        gap = amortisation_gap(coder, X, alpha=3.0)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(gap.objective[:100], few.objective)
