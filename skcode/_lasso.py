@@ -1,4 +1,4 @@
-"""The objective that every coder minimises, stated once, with its certificate.
+"""The problem with the L1 penalty, stated once, with its certificate.
 
 Per sample, with no hidden ``1/n``::
 
@@ -18,6 +18,21 @@ import scipy.sparse.linalg
 _DENSE_EIGENVALUES_UP_TO = 512
 # A Lanczos value converges from below; the step 1/L must not be too long.
 _LANCZOS_SAFETY = 1.001
+# Sums of squares below this lose digits, because the squares are not normal numbers any more.
+_LEAST_HALF_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+
+
+def half_squared_norms(X: np.ndarray) -> np.ndarray:
+    """Return ``1/2 ||x||^2`` of each sample in float64, shape ``(n_samples,)``; NaN where float64 cannot tell it.
+
+    Where squares overflow, or vanish although the sample is not zero, nothing relative to them can be certified.
+    """
+    with np.errstate(over="ignore"):
+        half = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    half[~np.isfinite(half)] = np.nan
+    faint = np.flatnonzero(half < _LEAST_HALF_SQUARE)
+    half[faint[X[faint].any(axis=1)]] = np.nan
+    return half
 
 
 def residual(X, codes, dictionary):
@@ -40,6 +55,7 @@ def duality_gap(
 
     With ``r = x - z D`` and ``c = max_j d_j . r`` (of absolute values when signed), the dual point is ``r`` shrunk into
     the feasible set, ``theta = r * min(1, alpha / c)``, and the gap ``P(z) - 1/2 ||x||^2 + 1/2 ||x - theta||^2``.
+    It is NaN where ``||x||^2`` overflows, or vanishes although the sample is not zero.
     """
     X = _float64(X)
     rest = residual(X, codes, dictionary)
@@ -47,11 +63,11 @@ def duality_gap(
     steepest = (correlation if positive else np.abs(correlation)).max(axis=1)
     with np.errstate(divide="ignore"):
         shrink = np.where(steepest <= alpha, 1.0, alpha / steepest)
-    energy = 0.5 * _squared_norms(X)
+    half = half_squared_norms(X)
     primal = 0.5 * _squared_norms(rest) + alpha * _row_sums(abs(codes))
-    gap = np.maximum(primal - energy + 0.5 * _squared_norms(X - shrink[:, None] * rest), 0.0)
+    gap = np.maximum(primal - half + 0.5 * _squared_norms(X - shrink[:, None] * rest), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(gap == 0.0, 0.0, np.where(np.isinf(energy), np.nan, gap / energy))
+        relative = np.where(gap == 0.0, 0.0, gap / half)
     return np.where(_feasible(codes, positive), relative, np.inf)
 
 

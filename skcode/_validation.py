@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array as _check_array
+from sklearn.utils import check_consistent_length
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted, check_random_state, validate_data
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_codes",
     "check_consistent_length",
     "check_dictionary",
+    "check_indices",
     "check_is_fitted",
     "check_offset",
     "check_parameters",
@@ -103,6 +105,36 @@ def check_parameters(estimator):
     """Raise if a parameter of an estimator, of skcode or scikit-learn, is not what it is to be."""
     if hasattr(estimator, "_validate_params"):
         estimator._validate_params()
+
+
+def check_array(array, **options):
+    """Do as scikit-learn does, after a look at the indices of a sparse array."""
+    if sp.issparse(array):
+        check_indices(array, options.get("input_name") or "array")
+    return _check_array(array, **options)
+
+
+def check_indices(matrix, name):
+    """Raise if a sparse matrix has indices outside its shape: compiled code, SciPy's too, follows them anywhere."""
+    if matrix.format == "coo":
+        pairs = zip(matrix.coords, matrix.shape, strict=True)
+    elif matrix.format in ("csr", "csc"):
+        n_rows, n_columns = matrix.shape if matrix.format == "csr" else matrix.shape[::-1]
+        indptr, n_stored = matrix.indptr, min(len(matrix.indices), len(matrix.data))
+        whole = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] <= n_stored
+        if not whole or (indptr[1:] < indptr[:-1]).any():
+            raise ValueError(
+                f"{name} is a malformed sparse array: indptr must rise from 0 to at most {n_stored} in {n_rows} steps."
+            )
+        pairs = [(matrix.indices[: indptr[-1]], n_columns)]
+    else:
+        return
+    for indices, size in pairs:
+        if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+            raise ValueError(
+                f"{name} is a malformed sparse array of shape {matrix.shape}: indices must be at least 0 and below "
+                f"{size}, got {indices.min()} to {indices.max()}."
+            )
 
 
 def check_dictionary(dictionary, n_features=None, name="dictionary"):

@@ -11,7 +11,7 @@ import skcode
 PACKAGE = Path(str(files("skcode")))
 FLOORS = {
     "_compiled": -1, "_version": -1,
-    "penalties": 0, "_rows": 0, "_proximal": 0, "_lasso": 0,
+    "penalties": 0, "_rows": 0, "_lasso": 0,
     "_parallel": 0, "_validation": 0, "_callbacks": 0, "_norms": 0, "_warnings": 0,
     "solvers": 1, "datasets": 1, "preprocessing": 1, "_training": 1,
     "metrics": 2,

@@ -62,7 +62,7 @@ def test_start_codes_reach_the_solver(shift):
     single = coder.codes(shift.X_val.astype(np.float32), codes_init=shift.codes_val)
     assert single.codes.dtype == np.float32
     mcp = FISTACoder(shift.dictionary, penalty="mcp").fit(shift.X_train)
-    assert mcp.codes(shift.X_val, codes_init=shift.codes_val).dual_gap.max() <= 1e-4
+    assert mcp.codes(shift.X_val, codes_init=shift.codes_val).violation.max() <= 1e-4
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_array])

@@ -32,7 +32,7 @@ class CertifiedCoder(BaseCoder):
         "positive": ["boolean"],
         "penalty": [StrOptions(set(_PENALTIES))],
         "debias": ["boolean"],
-        "solver": [StrOptions(set(solvers.SOLVERS))],
+        "solver": [StrOptions({name for of_penalty in solvers.SOLVERS.values() for name in of_penalty})],
         "sparse_output": ["boolean"],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
@@ -94,13 +94,13 @@ class CertifiedCoder(BaseCoder):
             l0 = np.asarray((result.codes != 0).sum(axis=1)).mean()
             print(
                 f"[{type(self).__name__}] {len(X)} samples, mean L0 {l0:.2f}, median {np.median(result.n_iter):g} "
-                f"iterations, worst {_PENALTIES[self.penalty]} {result.dual_gap.max():.1e}"
+                f"iterations, worst {_PENALTIES[self.penalty]} {result.certificate.max():.1e}"
             )
         return self._refitted(X, result)
 
     def _warn_of_misses(self, result, dtype):
         options = self._inference_options()
-        missed = ~(result.dual_gap <= options["tol"])  # NaN, from samples too large to square, is a miss
+        missed = ~(result.certificate <= options["tol"])  # NaN, from samples too large to square, is a miss
         if options["tol"] > 0 and missed.any():
             at_rest = dtype == np.float32 and (result.n_iter[missed] < options["max_iter"]).all()
             advice = (
@@ -111,7 +111,7 @@ class CertifiedCoder(BaseCoder):
             warn(
                 f"{np.count_nonzero(missed)} of {len(missed)} samples missed the {_PENALTIES[self.penalty]} "
                 f"{options['tol']:g} within {options['max_iter']} iterations; the worst is "
-                f"{result.dual_gap.max():.2g}. {advice}",
+                f"{result.certificate.max():.2g}. {advice}",
                 ConvergenceWarning,
             )
 
@@ -126,9 +126,9 @@ class CertifiedCoder(BaseCoder):
     def _solve(self, X, sparse_output=None, codes_init=None):
         self._check_solver()
         options = self._inference_options()
-        if self.penalty == "mcp":
+        if self.solver != "fista":
             options.pop("restart")
-        return (solvers.SOLVERS[self.solver] if self.penalty == "l1" else solvers.mcp)(
+        return solvers.SOLVERS[self.penalty][self.solver](
             X,
             self._dictionary(),
             self.alpha_,

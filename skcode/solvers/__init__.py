@@ -3,13 +3,13 @@
 from .._lasso import alpha_max, duality_gap, lipschitz, objective
 from ._prepared import PreparedDictionary
 from ._result import CodingResult, Status
+from ._table import SOLVERS
+from .descent import coordinate_descent
 from .fista import fista, ista
 from .mcp import mcp
 from .path import alpha_for_l0, coding_path, largest_alpha
 from .refit import refit
 from .working_set import working_set
-
-SOLVERS = {"working_set": working_set, "fista": fista, "ista": ista}
 
 __all__ = [
     "SOLVERS",
@@ -19,6 +19,7 @@ __all__ = [
     "alpha_for_l0",
     "alpha_max",
     "coding_path",
+    "coordinate_descent",
     "duality_gap",
     "fista",
     "ista",

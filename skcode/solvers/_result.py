@@ -44,7 +44,7 @@ class CodingResult(NamedTuple):
     codes: np.ndarray | sp.csr_array
     n_iter: np.ndarray
     dual_gap: np.ndarray | None
-    status: np.ndarray | None = None
+    status: np.ndarray
     violation: np.ndarray | None = None
 
     @property

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .._proximal import prox_l1, prox_l1_positive
+from ..penalties import prox_l1, prox_l1_positive
 
 _MOST_SWEEPS = 60  # TODO
 _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted

@@ -7,6 +7,7 @@ ISTA (Daubechies et al., 2004) and FISTA (Beck and Teboulle, 2009), with the ada
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,9 +16,10 @@ from numba import njit
 from .._compiled import compiled
 from .._lasso import duality_gap
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
-from .._proximal import prox_l1, prox_l1_positive
-from ._prepared import PreparedDictionary, centred, check_penalty, prepare
-from ._result import CodingResult
+from .._rows import subtract_rows
+from ..penalties import prox_l1, prox_l1_positive
+from ._prepared import PreparedDictionary, centred, check_options, prepare
+from ._result import CodingResult, Status
 
 # While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
 # samples, if the Gram matrix stays in a core's cache. A step costs (non-zeros x components) there and (2 x features x
@@ -27,7 +29,33 @@ _SPARSE_BELOW = 0.5  # non-zeros per feature
 _SWEEP = 10  # iterations between two looks at density and duality gap; the latter costs about one iteration itself
 _CHUNK_ELEMENTS = 1 << 16  # codes of one chunk: small enough that a chunk's arrays stay in a core's cache
 _CHUNK_SAMPLES = (64, 1024)  # but enough rows for a matrix product to be worth its call
-_RETIRE_SHARE = 0.25  # share of finished samples at which a chunk is compacted
+
+
+class Problem(NamedTuple):
+    """What all samples have in common, and how to iterate."""
+
+    dictionary: np.ndarray
+    exact: np.ndarray  # the atoms that certificates speak of
+    gram: np.ndarray  # of shape (0, 0) if products are made instead
+    alpha: float
+    positive: bool
+    step: float
+    momentum: bool
+    restart: bool
+    max_iter: int
+    tol: float
+
+
+class _Chunk(NamedTuple):
+    """The samples that are still iterated."""
+
+    rows: np.ndarray  # their numbers
+    X: np.ndarray
+    projected: np.ndarray  # correlations of X with the atoms, if there is a Gram matrix
+    codes: np.ndarray
+    point: np.ndarray  # where the next step starts: beyond the codes, by the momentum
+    pace: np.ndarray  # of the momentum
+    still: np.ndarray  # whether the last step moved nothing
 
 
 def fista(
@@ -49,9 +77,9 @@ def fista(
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64
-        Data.
+        Data. Samples with NaN, and those whose squares overflow or vanish in float64, are returned with a gap of NaN.
     dictionary : ndarray of shape (n_components, n_features) or PreparedDictionary
-        Atoms in rows, of any norm; cast to the dtype of ``X``.
+        Atoms in rows, of any norm; cast to the dtype of ``X``. If all are zero, so are all codes.
     alpha : float
         Penalty, positive.
     positive : bool, default=True
@@ -61,7 +89,7 @@ def fista(
     tol : float, default=1e-4
         Bound on the relative duality gap of each sample. With 0, exactly ``max_iter`` iterations are made. In float32
         gaps much below 1e-6 (with long, coherent atoms 1e-4) are out of reach: a sample that no longer moves is
-        returned with the gap it has.
+        returned with the gap it has, and the status ``AT_REST``.
     codes_init : {ndarray, CSR array} of shape (n_samples, n_components), optional
         Where to start; zero by default.
     restart : bool, default=True
@@ -76,15 +104,14 @@ def fista(
     Returns
     -------
     result : CodingResult
-        Codes, iterations and relative duality gap of each sample.
+        Codes, iterations, relative duality gap and status of each sample.
 
     Raises
     ------
     TypeError
-        If ``X`` is not float32 or float64.
+        If ``X`` is not float32 or float64, or another argument is of the wrong type.
     ValueError
-        If ``X`` and ``dictionary`` differ in their number of features, ``codes_init`` has another shape, ``dictionary``
-        is not finite, ``alpha`` not positive or ``tol`` negative.
+        If arrays do not fit each other or are not finite, or a number is out of bounds.
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=True,
@@ -101,15 +128,13 @@ def ista(
     max_iter: int = 1000,
     tol: float = 1e-4,
     codes_init: np.ndarray | sp.csr_array | None = None,
-    restart: bool = True,
     offset: np.ndarray | None = None,
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> CodingResult:
     """Solve the L1 problem of every sample by ISTA, proximal gradient without momentum.
 
-    Parameters are those of `fista`; ``restart`` has nothing to restart here and is accepted so that solvers can be
-    swapped by name.
+    Parameters and result are those of `fista`; without momentum there is nothing to restart.
     """
     return _solve(
         X, dictionary, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes_init, momentum=False,
@@ -117,161 +142,177 @@ def ista(
     )  # fmt: skip
 
 
-def _solve(X, dictionary, alpha, *, tol, offset, codes_init, sparse_output, n_jobs, **options):
-    prepared = prepare(dictionary, X, codes_init, "codes_init")
-    check_penalty(alpha, tol)
+def _solve(
+    X, dictionary, alpha, *, positive, max_iter, tol, codes_init, momentum, restart, offset, sparse_output, n_jobs
+):
+    prepared = prepare(dictionary, X, codes_init, "codes_init", offset=offset)
+    check_options(
+        alpha=alpha, tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive, restart=restart,
+        sparse_output=sparse_output,
+    )  # fmt: skip
     n_components = prepared.shape[0]
-    dictionary = prepared.padded(X.dtype)[:n_components]
     chunk_size = int(np.clip(_CHUNK_ELEMENTS // n_components, *_CHUNK_SAMPLES))
     with single_threaded_blas:
-        gram = dictionary @ dictionary.T if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES else None
+        problem = make_problem(
+            prepared, X.dtype, alpha, positive=positive, max_iter=max_iter, tol=tol, momentum=momentum, restart=restart
+        )
+        if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES:
+            problem = problem._replace(gram=problem.dictionary @ problem.dictionary.T)
         work = partial(
-            _solve_slice, X=X, dictionary=dictionary, gram=gram, alpha=alpha, tol=tol, step=prepared.step(),
-            exact_dictionary=prepared.padded(np.float64)[:n_components],
-            offset=offset, codes_init=codes_init, sparse_output=sparse_output, **options,
-        )  # fmt: skip
+            _solve_slice, X=X, offset=offset, codes_init=codes_init, problem=problem, sparse_output=sparse_output
+        )
         return CodingResult.concatenate(map_chunks(work, X.shape[0], chunk_size, n_jobs))
 
 
-def _solve_slice(part, *, X, offset, codes_init, sparse_output, **options):
+def make_problem(prepared, dtype, alpha, *, positive, max_iter, tol, momentum=True, restart=True) -> Problem:
+    """Return what `solve_chunk` takes, without a Gram matrix."""
+    n_components = prepared.shape[0]
+    return Problem(
+        dictionary=prepared.padded(dtype)[:n_components],
+        exact=prepared.padded(np.float64)[:n_components],
+        gram=np.empty((0, 0), dtype),
+        alpha=float(alpha),
+        positive=bool(positive),
+        step=prepared.step(),
+        momentum=bool(momentum),
+        restart=bool(restart),
+        max_iter=int(max_iter),
+        tol=float(tol),
+    )
+
+
+def _solve_slice(part, *, X, offset, codes_init, problem, sparse_output):
     X = centred(X[part], offset)
     if codes_init is None:
-        codes = np.zeros((X.shape[0], options["dictionary"].shape[0]), dtype=X.dtype)
+        codes = np.zeros((len(X), len(problem.dictionary)), X.dtype)
     else:
-        codes = codes_init[part].astype(X.dtype)
-        codes = codes.toarray() if sp.issparse(codes) else codes
-    result = solve_chunk(X, codes, **options)
+        codes = codes_init[part]
+        codes = np.array(codes.toarray() if sp.issparse(codes) else codes, X.dtype, order="C")
+    result = solve_chunk(X, codes, problem)
     return result._replace(codes=sp.csr_array(result.codes)) if sparse_output else result
 
 
-def solve_chunk(
-    X, codes, *, dictionary, exact_dictionary, gram, alpha, step, positive, max_iter, tol, momentum, restart
-):
-    """Iterate on all samples of a chunk; samples leave soon after their certificate, in float64, holds."""
-    n_samples = X.shape[0]
-    out = CodingResult(codes.copy(), np.full(n_samples, max_iter), np.full(n_samples, np.inf))
-    rows = np.arange(n_samples)
-    point, pace = codes.copy(), np.ones(n_samples)
-    step, threshold = codes.dtype.type(step), codes.dtype.type(alpha * step)
-    still = np.zeros(n_samples, dtype=np.bool_)
-    projected = X @ dictionary.T if gram is not None else None
+def solve_chunk(X: np.ndarray, codes: np.ndarray, problem: Problem) -> CodingResult:
+    """Iterate on all samples of a chunk, from ``codes``, which are overwritten.
+
+    A sample leaves when its certificate, in float64, holds, or when it is at rest.
+    """
+    n_samples = len(X)
+    out = CodingResult(
+        np.empty_like(codes), np.empty(n_samples, np.int64), np.empty(n_samples), np.empty(n_samples, np.int8)
+    )
+    chunk = _Chunk(
+        rows=np.arange(n_samples),
+        X=X,
+        projected=X @ problem.dictionary.T if problem.gram.size else X[:, :0],
+        codes=codes,
+        point=codes.copy(),
+        pace=np.ones(n_samples),
+        still=np.zeros(n_samples, np.bool_),
+    )
     done = 0
     while True:
-        if tol > 0:
-            open_rows = ~_finished(X, codes, exact_dictionary, alpha, positive, tol, still, rows, done, out)
-            if not open_rows.any():
+        last = done == problem.max_iter
+        if last or problem.tol > 0:
+            chunk = _let_go(chunk, done, last, problem, out)
+            if last or not chunk.rows.size:
                 return out
-            if np.count_nonzero(open_rows) <= (1 - _RETIRE_SHARE) * len(rows):
-                rows, X, codes = rows[open_rows], X[open_rows], codes[open_rows]
-                point, pace, still = point[open_rows], pace[open_rows], still[open_rows]
-                projected = projected[open_rows] if gram is not None else None
-        if done == max_iter:
-            break
         give_up_if_abandoned()
-        n_steps = min(_SWEEP, max_iter - done)
-        options = (codes, point, pace, still, step, threshold, positive, momentum, restart, n_steps)
-        if gram is not None and np.count_nonzero(point) < _SPARSE_BELOW * X.size:
-            _sweep_on_gram(projected, gram, *options)
+        n_steps = min(_SWEEP, problem.max_iter - done)
+        if problem.gram.size and np.count_nonzero(chunk.point) < _SPARSE_BELOW * chunk.X.size:
+            _sweep_on_gram(n_steps, problem, chunk)
         else:
-            _sweep_by_products(X, dictionary, *options)
+            _sweep_by_products(n_steps, problem, chunk)
         done += n_steps
 
-    left = np.isinf(out.dual_gap[rows])
-    out.codes[rows[left]] = codes[left]
-    out.dual_gap[rows[left]] = duality_gap(X[left], codes[left], exact_dictionary, alpha, positive)
-    return out
+
+def _let_go(chunk, done, last, problem, out):
+    """Record in ``out`` the samples that are done; return the others."""
+    gap = duality_gap(chunk.X, chunk.codes, problem.exact, problem.alpha, problem.positive)
+    leaving = ~(gap > problem.tol) | chunk.still | last  # a gap of NaN gets no better
+    if not leaving.any():
+        return chunk
+    rows = chunk.rows[leaving]
+    out.codes[rows] = chunk.codes[leaving]
+    out.n_iter[rows] = done
+    out.dual_gap[rows] = gap[leaving]
+    moving = np.where(chunk.still | np.isnan(gap), Status.AT_REST, Status.OUT_OF_ITERATIONS)
+    out.status[rows] = np.where(gap <= problem.tol, Status.CERTIFIED, moving)[leaving]
+    return _Chunk(*(array[~leaving] for array in chunk))
 
 
-def _finished(X, codes, dictionary, alpha, positive, tol, still, rows, iteration, out):
-    """Record in ``out`` the samples with a gap of at most ``tol``, or at rest; return the mask of all that are done."""
-    done = np.isfinite(out.dual_gap[rows])
-    gap = duality_gap(X, codes, dictionary, alpha, positive)
-    fresh = ~done & ((gap <= tol) | still)  # at rest above tol: the precision of the dtype is exhausted
-    out.codes[rows[fresh]] = codes[fresh]
-    out.n_iter[rows[fresh]] = iteration
-    out.dual_gap[rows[fresh]] = gap[fresh]
-    return done | fresh
-
-
-def _sweep_by_products(X, dictionary, codes, point, pace, still, step, threshold, positive, momentum, restart, n_steps):
-    """Make ``n_steps`` iterations on all rows at once, two matrix products each, in place."""
-    rest, slope = np.empty_like(X), np.empty_like(codes)
+def _sweep_by_products(n_steps, problem, chunk):
+    """Make ``n_steps`` iterations on all samples at once, two matrix products each, in place."""
+    rest, slope = np.empty_like(chunk.X), np.empty_like(chunk.codes)
     for _ in range(n_steps):
-        np.matmul(point, dictionary, out=rest)
-        np.subtract(X, rest, out=rest)
-        np.matmul(rest, dictionary.T, out=slope)
-        _proximal_steps(codes, point, slope, pace, still, step, threshold, positive, momentum, restart)
+        np.matmul(chunk.point, problem.dictionary, out=rest)
+        np.subtract(chunk.X, rest, out=rest)
+        np.matmul(rest, problem.dictionary.T, out=slope)
+        _proximal_steps(slope, problem, chunk)
 
 
 # Reassociation lets the compiler vectorise sums; it changes the last bits of an iterate, and never a certificate, which
 # is computed elsewhere from the codes as they are.
-_FUSED = {"fastmath": {"contract", "reassoc"}}
+_FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 
 
 @compiled(**_FUSED)
-def _proximal_steps(codes, point, slope, pace, still, step, threshold, positive, momentum, restart):
-    """Make one iteration for each row, given the correlation of its residual at ``point``, in place."""
+def _proximal_steps(slope, problem, chunk):
+    """Make one iteration for each sample, given the correlation of its residual at ``point``, in place."""
+    codes, point, pace, still = chunk.codes, chunk.point, chunk.pace, chunk.still
     new = np.empty(codes.shape[1], codes.dtype)
     for i in range(codes.shape[0]):
-        moved = _proximal_step(codes, point, i, slope, i, new, pace, step, threshold, positive, momentum, restart)
+        moved = _proximal_step(i, codes, point, pace, slope, i, new, problem)
         still[i] = moved == 0
 
 
 @compiled(**_FUSED)
-def _sweep_on_gram(projected, gram, codes, point, pace, still, step, threshold, positive, momentum, restart, n_steps):
-    """Make ``n_steps`` iterations row by row, with the Gram rows of the non-zeros of ``point`` only, in place."""
+def _sweep_on_gram(n_steps, problem, chunk):
+    """Make ``n_steps`` iterations sample by sample, with the Gram rows of the non-zeros of ``point``, in place."""
+    gram, projected, codes, point = problem.gram, chunk.projected, chunk.codes, chunk.point
+    pace, still = chunk.pace, chunk.still
     n_samples, n_components = codes.shape
     zero = codes.dtype.type(0)
     slope, new = np.empty((1, n_components), codes.dtype), np.empty(n_components, codes.dtype)
-    active = np.empty(n_components, np.int64)
+    row = slope[0]
+    active, weights = np.empty(n_components, np.int64), np.empty(n_components, codes.dtype)
     for i in range(n_samples):
         for _ in range(n_steps):
+            for j in range(n_components):
+                row[j] = projected[i, j]
             n_active = 0
             for j in range(n_components):
-                slope[0, j] = projected[i, j]
-            for j in range(n_components):
-                active[n_active] = j
+                active[n_active], weights[n_active] = j, point[i, j]
                 n_active += point[i, j] != zero
-            first = 0
-            while first + 4 <= n_active:  # four rows a pass: the sum is loaded and stored once for all
-                j0, j1, j2, j3 = active[first], active[first + 1], active[first + 2], active[first + 3]
-                a0, a1, a2, a3 = point[i, j0], point[i, j1], point[i, j2], point[i, j3]
-                for j in range(n_components):
-                    slope[0, j] -= a0 * gram[j0, j] + a1 * gram[j1, j] + a2 * gram[j2, j] + a3 * gram[j3, j]
-                first += 4
-            for place in range(first, n_active):
-                j0 = active[place]
-                a0 = point[i, j0]
-                for j in range(n_components):
-                    slope[0, j] -= a0 * gram[j0, j]
-            moved = _proximal_step(codes, point, i, slope, 0, new, pace, step, threshold, positive, momentum, restart)
-            still[i] = moved == zero
+            subtract_rows(row, n_active, active, weights, gram)
+            still[i] = _proximal_step(i, codes, point, pace, slope, 0, new, problem) == zero
             if still[i]:  # a fixed point: every further step would return the same bits
                 break
 
 
-# Inlined, and given whole arrays with a row number instead of rows: making a view costs as much as a step.
+# Inlined, and given whole arrays with row numbers instead of rows: making a view costs as much as a step.
 @njit(inline="always", **_FUSED)
-def _proximal_step(codes, point, i, slope, i_slope, new, pace, step, threshold, positive, momentum, restart):
+def _proximal_step(i, codes, point, pace, slope, i_slope, new, problem):
     """Move code ``i`` to ``prox(point + step * slope)``, its point beyond it by the momentum; return the movement."""
-    n_components = codes.shape[1]
-    uphill, moved, beta = codes.dtype.type(0), codes.dtype.type(0), codes.dtype.type(0)
-    if positive:
+    n_components, precision = codes.shape[1], codes.dtype.type
+    step, threshold = precision(problem.step), precision(problem.alpha * problem.step)
+    if problem.positive:
         for j in range(n_components):
             new[j] = prox_l1_positive(point[i, j] + step * slope[i_slope, j], threshold)
     else:
         for j in range(n_components):
             new[j] = prox_l1(point[i, j] + step * slope[i_slope, j], threshold)
+    uphill, moved, beta = precision(0), precision(0), precision(0)
     for j in range(n_components):
         ahead = new[j] - codes[i, j]
         back = point[i, j] - new[j]
         uphill += back * ahead
         moved += abs(back) + abs(ahead)
-    if momentum:
-        if restart and uphill > 0:
+    if problem.momentum:
+        if problem.restart and uphill > 0:
             pace[i] = 1.0
         faster = (1.0 + np.sqrt(1.0 + 4.0 * pace[i] * pace[i])) / 2.0
-        beta = codes.dtype.type((pace[i] - 1.0) / faster)
+        beta = precision((pace[i] - 1.0) / faster)
         pace[i] = faster
     for j in range(n_components):
         point[i, j] = new[j] + beta * (new[j] - codes[i, j])

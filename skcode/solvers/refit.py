@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from .._compiled import compiled
 from .._parallel import map_chunks, single_threaded_blas
-from .._rows import IN_ORDER
+from .._rows import IN_ORDER, correlate
 from ._direct import FLOOR, direct_room, solve_directly
-from ._prepared import PreparedDictionary, centred, prepare
+from ._prepared import PreparedDictionary, centred, check_options, prepare
 from ._sparse_rows import compute_gram, write_residual
 
 _CHUNK_SAMPLES = 512
@@ -51,14 +51,14 @@ def refit(
     codes : {ndarray, CSR array} of shape (n_samples, n_components)
         Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions.
     """
-    prepared = prepare(dictionary, X, codes)
+    prepared = prepare(dictionary, X, codes, offset=offset)
+    check_options(positive=positive, n_jobs=n_jobs)
     support = sp.csr_array(codes, copy=True)
     support.eliminate_zeros()
     with single_threaded_blas:
         work = partial(
-            _refit_chunk, X=X, codes=support, offset=offset, positive=positive,
-            atoms=prepared.padded(np.result_type(X.dtype, prepared.components.dtype)),
-        )  # fmt: skip
+            _refit_chunk, X=X, codes=support, offset=offset, positive=positive, atoms=prepared.exact(X.dtype)
+        )
         chunks = map_chunks(work, X.shape[0], _CHUNK_SAMPLES, n_jobs)
     refitted = sp.csr_array((np.concatenate(chunks), support.indices, support.indptr), shape=support.shape)
     refitted.eliminate_zeros()
@@ -83,9 +83,7 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, room, residual
         compute_gram(size, support, dictionary, room.atoms, room.gram)
         largest, energy = 0.0, 0.0
         for p in range(size):
-            room.codes[p], room.slope[p] = codes[p], 0.0
-            for k in range(X.shape[1]):
-                room.slope[p] += room.atoms[p, k] * residual[k]
+            room.codes[p], room.slope[p] = codes[p], correlate(p, room.atoms, residual)
             largest = max(largest, room.gram[p, p])
         for k in range(X.shape[1]):
             energy += np.float64(X[i, k]) ** 2

@@ -16,13 +16,13 @@ from scipy.special import ndtri
 
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._direct import direct_room
-from ._prepared import TILE, PreparedDictionary, centred, check_penalty, is_cached_size, prepare
+from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare, start_codes
 from ._result import CodingResult, Status
 from ._round import SAMPLE, Block, Correlations, Problem, Room, Rules, Search, finish_on_gram, make_round
 from ._scale import powers_of_two
 from ._small_problem import room_for
 from ._sparse_rows import as_csr, start_from
-from .fista import solve_chunk
+from .fista import make_problem, solve_chunk
 
 _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is left to FISTA
 _VIOLATORS = (24, 192)  # least and most atoms that the first round may add; a quarter of the features in between
@@ -46,33 +46,32 @@ def working_set(
     max_iter: int = 1000,
     tol: float = 1e-4,
     codes_init: np.ndarray | sp.csr_array | None = None,
-    restart: bool = True,
     offset: np.ndarray | None = None,
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> CodingResult:
     """Solve the L1 problem of every sample exactly, at the price of a few products with the dictionary.
 
-    Parameters are those of `fista`, except that an iteration is a round: correlations with all atoms, a larger working
-    set, and its solution. With ``tol=0`` a sample goes on until it is at rest. Where ``codes_init`` is worse than zero,
-    zero is where a sample starts. There is nothing to restart; ``restart`` is accepted so that solvers can be swapped
-    by name. A sample whose codes are not sparse, so that working sets do not pay, takes turns with `fista`;
-    ``max_iter`` then bounds rounds and iterations together, for the slowest sample of a block.
+    Parameters are those of `fista` without ``restart``. An iteration is a round: correlations with all atoms, a larger
+    working set, and its solution. With ``tol=0`` a sample goes on until it is at rest. A sample starts from zero where
+    ``codes_init`` is worse than zero, and its objective never rises above that of the start. A sample whose codes are
+    not sparse, so that working sets do not pay, takes turns with `fista`; ``max_iter`` then bounds rounds and
+    iterations together, for the slowest sample of a block.
+
+    Samples are solved in units of a power of two near their largest entry where they could not be squared otherwise:
+    tiny and huge samples get the same codes as others, up to their unit.
     """
-    prepared = prepare(dictionary, X, codes_init, "codes_init")
-    check_penalty(alpha, tol)
+    prepared = prepare(dictionary, X, codes_init, "codes_init", offset=offset)
+    check_options(
+        alpha=alpha, tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive, sparse_output=sparse_output
+    )
     with single_threaded_blas:
         problem = _problem(prepared, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
         work = partial(
-            _solve_block,
-            X=X,
-            offset=offset,
-            codes_init=codes_init,
-            alpha=float(alpha),
-            problem=problem,
+            _solve_block, X=X, offset=offset, codes_init=codes_init, alpha=float(alpha), problem=problem,
             prepared=prepared,
-        )
+        )  # fmt: skip
         n_rows = int(np.clip(n_rows, *_BLOCK_SAMPLES))
         result = CodingResult.concatenate(map_chunks(work, X.shape[0], n_rows, n_jobs))
     return result if sparse_output else result._replace(codes=result.codes.toarray())
@@ -103,13 +102,12 @@ def _problem(prepared, positive, tol, max_iter, n_samples, dtype):
         most_clipped=n_features // 2,
         gram_support=gram_support,
     )
-    exact = prepared.padded(np.result_type(dtype, prepared.components.dtype))
-    return Problem(prepared.padded(dtype), exact, squared_norms, gram, rules)
+    return Problem(prepared.padded(dtype), prepared.exact(dtype), squared_norms, gram, rules)
 
 
 def _solve_block(part, *, X, offset, codes_init, alpha, problem, prepared):
     X = centred(X[part], offset)
-    init = None if codes_init is None else sp.csr_array(codes_init[part]).astype(X.dtype)
+    init = None if codes_init is None else start_codes(codes_init[part], X.dtype)
     result = _make_rounds(X, alpha, init, problem, prepared.shape[0])
     dense = np.flatnonzero(result.status == Status.TOO_DENSE)
     return _take_turns(result, dense, X, alpha, problem, prepared) if dense.size else result
@@ -176,18 +174,13 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
     problem = problem._replace(gram=problem.gram[:0, :0].copy())
     while rows.size:
         left = rules.max_iter - int(result.n_iter[rows].max())
-        limit = min(left, _TURN)
-        turn = solve_chunk(
-            X[rows], result.codes[rows].toarray(), dictionary=problem.dictionary[: prepared.shape[0]],
-            exact_dictionary=prepared.padded(np.float64)[: prepared.shape[0]], gram=None, alpha=alpha,
-            step=prepared.step(), positive=rules.positive, max_iter=limit, tol=rules.tol,
-            momentum=True, restart=True,
-        )  # fmt: skip
-        status = np.where(turn.n_iter < limit, Status.AT_REST, Status.OUT_OF_ITERATIONS)
-        status[turn.dual_gap <= rules.tol] = Status.CERTIFIED
-        turn = turn._replace(codes=sp.csr_array(turn.codes), status=status.astype(np.int8))
+        textbook = make_problem(
+            prepared, X.dtype, alpha, positive=rules.positive, max_iter=min(left, _TURN), tol=rules.tol
+        )
+        turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
+        turn = turn._replace(codes=sp.csr_array(turn.codes))
         result = _replace_rows(result, rows, turn)
-        rows = rows[(status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
+        rows = rows[(turn.status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
         sparse = np.diff(result.codes.indptr)[rows] <= _LARGEST_SET // 2
         if not sparse.any():
             continue

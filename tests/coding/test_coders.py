@@ -215,7 +215,7 @@ def test_mcp_codes_are_those_of_its_solver_and_less_shrunk(shift, options):
     ).codes  # fmt: skip
     codes = result.codes.toarray() if sp.issparse(result.codes) else result.codes
     np.testing.assert_allclose(codes, expected, atol=1e-12)
-    assert result.dual_gap.max() <= 1e-4
+    assert result.violation.max() <= 1e-4
     l1 = FISTACoder(shift.dictionary, **options | {"sparse_output": False}).fit(shift.X_train).transform(shift.X_val)
     if not options:
         assert np.abs(codes - shift.codes_val).mean() < 0.6 * np.abs(l1 - shift.codes_val).mean()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skcode._proximal import prox_l1, prox_l1_positive
+from skcode.penalties import prox_l1, prox_l1_positive
 
 GRID = np.linspace(-6, 6, 240_001)
 values = st.floats(-5, 5)
