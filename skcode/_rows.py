@@ -26,3 +26,24 @@ def subtract_rows(target, count, rows, weights, matrix):
         for k in range(target.shape[0]):
             target[k] -= w0 * matrix[j0, k]
         p += 1
+
+
+@njit(**IN_ORDER)
+def correlate(j, matrix, vector):
+    """Return the product of a row of a matrix with a vector in float64: eight sums, none of which waits for another."""
+    size = vector.shape[0]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for block in range(size // 8):
+        k = 8 * block
+        s0 += matrix[j, k] * vector[k]
+        s1 += matrix[j, k + 1] * vector[k + 1]
+        s2 += matrix[j, k + 2] * vector[k + 2]
+        s3 += matrix[j, k + 3] * vector[k + 3]
+        s4 += matrix[j, k + 4] * vector[k + 4]
+        s5 += matrix[j, k + 5] * vector[k + 5]
+        s6 += matrix[j, k + 6] * vector[k + 6]
+        s7 += matrix[j, k + 7] * vector[k + 7]
+    total = ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
+    for k in range(size - size % 8, size):
+        total += matrix[j, k] * vector[k]
+    return total

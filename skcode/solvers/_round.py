@@ -1,225 +1,330 @@
-"""One round of a working set, as compiled code: who violates, who joins, whose certificate holds.
+"""What a working set does for one sample at a time, as compiled code.
 
-Arrays are passed whole, with row numbers; see `_small_problem` for why.
+A round has four steps, each with the correlations of all atoms with the residual at hand: *certify* the codes; *grow*
+the working set by atoms that violate; *solve* the problem on it; *settle* for the new codes where they are better.
+`finish_on_gram` makes all the rounds of a sample on the Gram rows of its non-zeros. `make_round` makes one round of
+each sample of a block, after a matrix product that has given the correlations of all.
+
+Tuples are taken apart once a kernel: to take an array out of a tuple, or to pass a tuple on, counts references to its
+arrays, and for forty arrays this costs as much as a step. The steps are given short tuples only.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from .._compiled import compiled
-from ._small_problem import FUSED, INLINED, gap_of, small_gap, solve_small
+from .._rows import IN_ORDER, correlate, subtract_rows
+from ._direct import FLOOR, Direct, solve_directly
+from ._result import Status
+from ._small_problem import FUSED, Gram, Members, Newton, gap_of, small_gap, solve_small
 from ._sparse_rows import compute_gram, write_residual
 
 NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
 INNER_TOL = 0.1  # gap on the working set, as a share of tol
-PATIENCE = 20  # rounds without a lower objective after which a sample is taken to be at rest
-OVERFLOW = -1  # in place of rounds waited: the codes are not sparse, and take too many atoms or too much work
+DEPENDENT = 1e-13  # share of its energy: a factor of some hundred atoms in float64 is off by about as much
+PATIENCE = 3  # rounds without a lower objective after which a sample is taken to be at rest
+NO_ROOM = -1  # in place of the number of new members
+OPEN = -1  # in place of a status
+CERTIFIED, AT_REST, OUT_OF_ITERATIONS, TOO_DENSE = (int(status) for status in Status)
+
+
+# The state of a sample.
+SAMPLE = np.dtype(
+    [
+        ("alpha", np.float64),
+        ("energy", np.float64),  # 1/2 ||x||^2
+        ("rest_energy", np.float64),  # 1/2 ||r||^2
+        ("objective", np.float64),
+        ("gap", np.float64),
+        ("size", np.int64),  # of the support
+        ("n_iter", np.int64),
+        ("waited", np.int64),  # rounds since the objective fell
+        ("work", np.int64),  # multiplications spent on small problems
+        ("status", np.int64),
+    ]
+)
+
+
+class Rules(NamedTuple):
+    """The numbers that all samples have in common."""
+
+    positive: bool
+    tol: float
+    max_iter: int
+    max_work: float  # multiplications that the small problems of a sample may take
+    n_violators: int  # that the first round may add
+    noise: float  # about n_violators correlations with a random residual of norm 1 exceed this
+    longest: float  # norm of an atom
+    unit: float  # in the last place
+    magnitude: int  # mask that takes the sign off the bits of a float, or leaves it
+    most_clipped: int  # members up to which a Newton step may clip several at once
+    gram_support: int  # non-zeros up to which the Gram matrix is used
+
+
+class Problem(NamedTuple):
+    """What all samples have in common."""
+
+    dictionary: np.ndarray  # padded, in the dtype of the samples: what problems are solved with
+    exact: np.ndarray  # padded, as it was given: what codes are certified with
+    squared_norms: np.ndarray
+    gram: np.ndarray  # of shape (0, 0) if there is none
+    rules: Rules
+
+
+class Block(NamedTuple):
+    """A block of samples."""
+
+    X: np.ndarray
+    samples: np.ndarray  # of dtype SAMPLE
+    support: np.ndarray
+    values: np.ndarray
+    open_samples: np.ndarray  # samples that are not done
+    rest: np.ndarray  # residuals of these, in their order
+
+
+class Correlations(NamedTuple):
+    """Correlations of all atoms with some residuals: the same numbers as rows, as tiles, and as the bits of these."""
+
+    rows: np.ndarray
+    tiles: np.ndarray
+    bits: np.ndarray
+
+
+class Search(NamedTuple):
+    """Room to search the correlations."""
+
+    found: np.ndarray  # atoms
+    highest: np.ndarray  # correlation of each tile, and of all,
+    bits: np.ndarray  # and the bits of these
+
+
+class Room(NamedTuple):
+    """Room for the problem of one sample."""
+
+    members: Members
+    gram: Gram
+    newton: Newton
+    direct: Direct
+    search: Search
+    residual: np.ndarray  # in float64
 
 
 @compiled(**FUSED)
-def advance(
-    n_open, X, energy, open_samples, rest, rest_energy, support, values, sizes, n_iter, gaps, best, waited, work,
-    projected, correlation, tiles, bits, dictionary, squared_norms, gram, gram_support, n_violators, noise, unit,
-    rounding, alpha, positive, magnitude, tol, max_iter, max_work, small, ready, factor, factored, atoms, members,
-    slope, codes, inverse, direction, active, before, slope_before, found, highest, residual, bar, bar_bits,
-):  # fmt: skip
-    """Close the samples whose certificate holds, move on with the others, and return how many are left open.
+def finish_on_gram(projected, correlations, problem, block, room):
+    """Make all rounds of each sample on the Gram rows of its non-zeros; return how many are left to `make_round`.
 
-    With a Gram matrix, ``projected`` has to hold the correlations of all atoms with the samples; samples go on to their
-    end in the single row of ``correlation``, unless they use too many atoms. Without, ``correlation`` has to belong to
-    ``rest``, and samples make one round. On exit ``rest`` begins with the residuals of those left open.
+    ``projected`` has the correlations of all atoms with the samples; those with the residual get the one row of
+    ``correlations``. They are differences of larger numbers here. What they cannot settle is left open, as is whatever
+    does not end with a certificate.
     """
-    with_gram = gram.size > 0
-    capacity = members.shape[0]
+    exact, squared_norms, full_gram, rules = problem.exact, problem.squared_norms, problem.gram, problem.rules
+    X, samples, support, values = block.X, block.samples, block.support, block.values
+    members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
+    atoms, codes, slope, ready = members.atoms, members.codes, members.slope, gram.ready
+    row, tiles, bits = correlations.rows[0], correlations.tiles[0], correlations.bits[0]
     n_left = 0
-    for place in range(n_open):
-        i = open_samples[place]
-        factored[0] = -1
-        row = 0 if with_gram else place
+    for i in range(X.shape[0]):
+        sample = samples[i]
+        size, lowest, solved = _recall(i, sample, support, values, atoms, codes, newton.factored), np.inf, True
         while True:
-            if with_gram:
-                rest_energy[i] = _correlate(
-                    projected, place, gram, energy[i], sizes[i], support, values, i, correlation
-                )
-            size, l1 = sizes[i], 0.0
-            for p in range(size):  # the support becomes the first members, blanked in the correlations
-                j = support[i, p]
-                members[p], codes[p], slope[p] = j, values[i, p], correlation[row, j]
-                correlation[row, j] = 0
-                l1 += abs(codes[p])
-            bar_bits[0] = _search_tiles(bits, row, magnitude, highest)
-            top = bar[0]
-            gap = _quick_gap(size, slope, codes, top, rest_energy[i], energy[i], alpha, positive)
-            resting = n_iter[i] >= max_iter or waited[i] >= PATIENCE
-            if resting or gap <= 2 * tol:
-                rest_energy[i] = write_residual(X, i, size, support[i], values[i], dictionary, residual)
-                # With a Gram matrix correlations are differences of larger numbers.
-                margin = rounding * (np.sqrt(rest_energy[i]) + (np.sqrt(8 * energy[i]) if with_gram else 0.0))
-                exact_top = 0.0
-                if not top + margin <= alpha:  # only those near the highest can be the highest
-                    bar[0] = top - 2 * margin
-                    n_top = _collect(tiles, row, bar[0], bar_bits[0], highest, positive, found)
-                    exact_top = _highest_exactly(n_top, found, dictionary, residual, positive)
-                gap = _exact_gap(
-                    size, members, slope, codes, dictionary, residual, exact_top, rest_energy[i], energy[i], alpha,
-                    positive,
-                )  # fmt: skip
-            gaps[i] = gap
-            if resting or gap <= tol:
+            for k in range(row.shape[0]):
+                row[k] = projected[i, k]
+            subtract_rows(row, size, atoms, codes, full_gram)
+            _take_out(size, row, atoms, slope)
+            l1, rest_energy = _energy_by_correlations(size, sample, projected, i, atoms, codes, slope)
+            top = _search(bits, rules.magnitude, search.highest, search.bits)
+            n_terms = X.shape[1] + size + 5
+            error = n_terms * (np.sqrt(2 * sample.energy) + 2 * rules.longest * l1)
+            gap = _certify(
+                i, size, top, error, rest_energy, False, sample, rules, tiles, X, exact, residual, members, search
+            )
+            if gap <= rules.tol:
+                _remember(i, size, sample, support, values, atoms, codes)
+                sample.gap, sample.status = gap, CERTIFIED
                 break
-            value = 0.5 * rest_energy[i] + alpha * l1
-            if value < best[i] - unit * energy[i]:
-                best[i], waited[i] = value, 0
-            else:
-                waited[i] += 1
-            if work[i] > max_work:
-                waited[i] = OVERFLOW
+            objective, n_new = rest_energy + sample.alpha * l1, NO_ROOM
+            goes_on = solved and objective < lowest - rules.unit * sample.energy and size <= rules.gram_support
+            if goes_on and sample.n_iter < rules.max_iter and sample.work <= rules.max_work:
+                n_new = _grow(size, top, rest_energy, sample, rules, row, tiles, members, search)
+            if n_new == NO_ROOM:
+                if not _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual):
+                    write_residual(X, i, sample.size, support[i], values[i], exact, residual)
+                n_left = _leave_open(i, n_left, block.open_samples, block.rest, residual)
                 break
-            n_new = 0
-            if top > alpha:
-                most = min(max(n_violators, size), capacity - size)
-                if most == 0:
-                    waited[i] = OVERFLOW
-                    break
-                bar[0] = _bar(alpha if size == 0 else NEAR * alpha, noise * np.sqrt(rest_energy[i]), alpha, top)
-                n_new = _collect(tiles, row, bar[0], bar_bits[0], highest, positive, found)
-                if n_new > most:
-                    n_new = _raise_bar(correlation, row, bar[0], top, n_new, most, positive, found)
-                for p in range(n_new):
-                    j = found[p]
-                    members[size + p], codes[size + p], slope[size + p] = j, 0, correlation[row, j]
-                size += n_new
-            if not with_gram:
-                compute_gram(size, members, dictionary, atoms, small)
+            lowest, size = objective, size + n_new
             for p in range(size):
-                inverse[p] = 1 / squared_norms[members[p]]
-                ready[p] = not with_gram
-            target = INNER_TOL ** (1 + waited[i]) * tol * energy[i]
-            moved, spent = solve_small(
-                size, members, gram, small, ready, slope, codes, inverse, rest_energy[i], target, alpha, positive,
-                X.shape[1] // 2, factor, factored, direction, active, before, slope_before,
-            )  # fmt: skip
-            work[i] += spent
-            if not moved and n_new == 0:  # a fixed point: the precision of the dtype is exhausted
-                waited[i] = PATIENCE
-            n_iter[i] += 1
-            sizes[i] = _remember(size, members, codes, support, values, i)
-            # The Gram matrix gives correlations as differences of larger numbers: what they cannot settle is left open.
-            if not (with_gram and sizes[i] <= gram_support and waited[i] == 0):
-                rest_energy[i] = write_residual(X, i, sizes[i], support[i], values[i], dictionary, residual)
-                for k in range(X.shape[1]):
-                    rest[n_left, k] = residual[k]
-                open_samples[n_left] = i
-                n_left += 1
-                break
+                ready[p] = False
+            solved = _solve(size, rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
+            size = _drop_zeros(size, atoms, codes)
     return n_left
 
 
-@njit(**FUSED)
-def _correlate(projected, place, gram, energy, size, support, values, i, correlation):
-    """Write the correlations of all atoms with the residual into the one row there is; return its squared norm."""
-    for k in range(gram.shape[0]):
-        correlation[0, k] = projected[place, k]
-    p = 0
-    while p + 4 <= size:  # four atoms a pass: the sum is loaded and stored once for all
-        j0, j1, j2, j3 = support[i, p], support[i, p + 1], support[i, p + 2], support[i, p + 3]
-        z0, z1, z2, z3 = values[i, p], values[i, p + 1], values[i, p + 2], values[i, p + 3]
-        for k in range(gram.shape[0]):
-            correlation[0, k] -= z0 * gram[j0, k] + z1 * gram[j1, k] + z2 * gram[j2, k] + z3 * gram[j3, k]
-        p += 4
-    while p < size:
-        j0, z0 = support[i, p], values[i, p]
-        for k in range(gram.shape[0]):
-            correlation[0, k] -= z0 * gram[j0, k]
-        p += 1
-    rest_energy = 2 * energy
-    for p in range(size):
-        j = support[i, p]
-        rest_energy -= np.float64(values[i, p]) * (np.float64(projected[place, j]) + np.float64(correlation[0, j]))
-    return max(rest_energy, 0.0)
+@compiled(**FUSED)
+def make_round(n_open, correlations, problem, block, room):
+    """Make a round of each open sample, with the correlations of its residual; return how many are left open."""
+    exact, squared_norms, full_gram, rules = problem.exact, problem.squared_norms, problem.gram, problem.rules
+    X, samples, support, values = block.X, block.samples, block.support, block.values
+    members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
+    atoms, codes, slope = members.atoms, members.codes, members.slope
+    n_left = 0
+    for place in range(n_open):
+        i = block.open_samples[place]
+        sample, row, tiles = samples[i], correlations.rows[place], correlations.tiles[place]
+        size = _recall(i, sample, support, values, atoms, codes, newton.factored)
+        _take_out(size, row, atoms, slope)
+        top = _search(correlations.bits[place], rules.magnitude, search.highest, search.bits)
+        error = (X.shape[1] + 3) * np.sqrt(2 * sample.rest_energy)
+        rests, is_last = sample.waited >= PATIENCE, sample.n_iter >= rules.max_iter
+        sample.gap = _certify(
+            i, size, top, error, sample.rest_energy, rests or is_last, sample, rules, tiles, X, exact, residual,
+            members, search,
+        )  # fmt: skip
+        n_new = 0
+        if sample.gap <= rules.tol:
+            sample.status = CERTIFIED
+        elif rests or is_last:
+            sample.status = AT_REST if rests else OUT_OF_ITERATIONS
+        else:
+            n_new = _grow(size, top, sample.rest_energy, sample, rules, row, tiles, members, search)
+            sample.status = TOO_DENSE if n_new == NO_ROOM or sample.work > rules.max_work else OPEN
+        if sample.status != OPEN:
+            continue
+        size += n_new
+        settled = False
+        if sample.waited == 0:
+            _multiply(size, atoms, problem.dictionary, gram)
+            settled = _solve(size, sample.rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
+            settled = settled and _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+        else:
+            sample.n_iter += 1
+        if not settled:
+            write_residual(X, i, sample.size, support[i], values[i], exact, residual)
+            _solve_directly(i, size, sample, rules, exact, values, atoms, codes, residual, room.direct)
+            settled = _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+        if not settled:  # neither way is down: the precision of the dtype is exhausted
+            sample.waited = PATIENCE
+            write_residual(X, i, sample.size, support[i], values[i], exact, residual)
+        n_left = _leave_open(i, n_left, block.open_samples, block.rest, residual)
+    return n_left
+
+
+# Certify
 
 
 @njit(**FUSED)
-def _search_tiles(bits, place, magnitude, highest):
+def _search(bits, magnitude, highest, highest_bits):
     """Find the highest correlation of each tile, in absolute value if codes are signed; return that of all, at least 0.
 
     On the bits of the floats, as integers, because compilers vectorise the maximum of integers only.
     """
-    integer = highest.dtype.type
+    integer = highest_bits.dtype.type
     overall = integer(0)
-    for t in range(bits.shape[1]):
+    n_tiles = bits.shape[0]
+    for t in range(n_tiles):
         top = integer(0)
-        for k in range(bits.shape[2]):
-            top = max(top, integer(bits[place, t, k] & magnitude))
-        highest[t] = top
+        for k in range(bits.shape[1]):
+            top = max(top, integer(bits[t, k] & magnitude))
+        highest_bits[t] = top
         overall = max(overall, top)
-    return overall
-
-
-@njit(**INLINED)
-def _quick_gap(size, slope, codes, top, rest_energy, energy, alpha, positive):
-    gap = small_gap(size, slope, codes, top, rest_energy, alpha, positive)
-    return gap / energy if gap > 0 else max(gap, 0.0)
+    highest_bits[n_tiles] = overall
+    return highest[n_tiles]
 
 
 @njit(**FUSED)
-def _highest_exactly(count, found, dictionary, residual, positive):
-    """Return the highest correlation of some atoms with the residual, in float64."""
-    steepest = 0.0
-    for p in range(count):
-        j = found[p]
-        exact = 0.0
-        for k in range(residual.shape[0]):
-            exact += dictionary[j, k] * residual[k]
-        steepest = max(steepest, exact if positive else abs(exact))
-    return steepest
-
-
-@njit(**FUSED)
-def _exact_gap(size, members, slope, codes, dictionary, residual, exact_top, rest_energy, energy, alpha, positive):
-    """Return the relative gap of the codes as they are, in float64; refine the correlations of members on the way."""
-    steepest, l1, inner = exact_top, 0.0, 0.0
+def _energy_by_correlations(size, sample, projected, i, atoms, codes, slope):
+    """Return the L1 norm of the codes and half the squared norm of their residual, without the residual."""
+    l1, rest_energy = 0.0, sample.energy
     for p in range(size):
-        j = members[p]
-        exact = 0.0
-        for k in range(residual.shape[0]):
-            exact += dictionary[j, k] * residual[k]
-        slope[p] = exact
-        steepest = max(steepest, exact if positive else abs(exact))
-        l1 += abs(np.float64(codes[p]))
-        inner += codes[p] * exact
-    gap = gap_of(steepest, l1, inner, rest_energy, alpha)
-    return gap / energy if gap > 0 else max(gap, 0.0)
-
-
-@njit(**INLINED)
-def _bar(floor, noise, alpha, top):
-    """Return the correlation from which atoms are taken: above noise, but never more than half way up to the top."""
-    return max(floor, min(noise, 0.5 * (alpha + top)))
+        code = np.float64(codes[p])
+        l1 += abs(code)
+        rest_energy -= 0.5 * code * (np.float64(projected[i, atoms[p]]) + np.float64(slope[p]))
+    return l1, max(rest_energy, 0.0)
 
 
 @njit(**FUSED)
-def _collect(tiles, place, height, height_bits, highest, positive, found):
+def _certify(i, size, top, error, rest_energy, ends, sample, rules, tiles, X, exact, residual, members, search):
+    """Return the relative duality gap of the codes at hand.
+
+    An estimate by the correlations at hand will do while it is far above the tolerance, unless the work on the sample
+    ends here. ``top`` is the highest correlation of an atom that is no member, ``error`` a bound on the errors of
+    correlations with an atom of norm 1, in half units in the last place.
+    """
+    gap = small_gap(size, members.slope, members.codes, top, rest_energy, sample.alpha, rules.positive)
+    if ends or not gap > 2 * rules.tol * sample.energy:
+        margin = 0.5 * rules.unit * rules.longest * error
+        n_top = 0
+        if not top + margin <= sample.alpha:  # others than those near the highest cannot be the highest
+            n_top = _collect(tiles, top - 2 * margin, search.highest, rules.positive, search.found)
+        gap = _exact_gap(i, size, n_top, sample.alpha, rules.positive, X, exact, residual, members, search.found)
+    return gap / sample.energy if gap > 0 else max(gap, 0.0)
+
+
+@njit(**IN_ORDER)
+def _exact_gap(i, size, n_top, alpha, positive, X, exact, residual, members, found):
+    """Return the duality gap of the codes at hand, in float64, given the other atoms that may correlate most."""
+    atoms, codes, slope = members.atoms, members.codes, members.slope
+    rest_energy = write_residual(X, i, size, atoms, codes, exact, residual)
+    steepest, l1, inner = 0.0, 0.0, 0.0
+    for p in range(n_top):
+        correlation = correlate(found[p], exact, residual)
+        steepest = max(steepest, correlation if positive else abs(correlation))
+    for p in range(size):
+        correlation = correlate(atoms[p], exact, residual)
+        slope[p] = correlation  # for the next solution, too
+        steepest = max(steepest, correlation if positive else abs(correlation))
+        l1 += abs(np.float64(codes[p]))
+        inner += codes[p] * correlation
+    return gap_of(steepest, l1, inner, rest_energy, alpha)
+
+
+# Grow
+
+
+@njit(**FUSED)
+def _grow(size, top, rest_energy, sample, rules, row, tiles, members, search):
+    """Add the atoms that violate most to the members; return how many, or NO_ROOM if there is none for any."""
+    alpha, positive, found = sample.alpha, rules.positive, search.found
+    if top <= alpha:
+        return 0
+    most = min(max(rules.n_violators, size), members.atoms.shape[0] - size)
+    if most == 0:
+        return NO_ROOM
+    noise = min(rules.noise * np.sqrt(2 * rest_energy), 0.5 * (alpha + top))  # and half way up to the top at most
+    bar = row.dtype.type(max(alpha if size == 0 else NEAR * alpha, noise))
+    n_new = _collect(tiles, bar, search.highest, positive, found)
+    if n_new > most:
+        n_new = _raise_bar(row, bar, top, n_new, most, positive, found)
+    for p in range(n_new):
+        j = found[p]
+        members.atoms[size + p], members.codes[size + p], members.slope[size + p] = j, 0, row[j]
+    return n_new
+
+
+@njit(**FUSED)
+def _collect(tiles, height, highest, positive, found):
     """List the atoms with a correlation of at least ``height``; return their number."""
-    width = tiles.shape[2]
+    width = tiles.shape[1]
+    height = highest.dtype.type(height)
     count = np.uintp(0)
-    for t in range(tiles.shape[1]):
-        if highest[t] >= height_bits:
+    for t in range(tiles.shape[0]):
+        if highest[t] >= height:
             if positive:
                 for k in range(width):
                     found[count] = t * width + k
-                    count += np.uintp(tiles[place, t, k] >= height)
+                    count += np.uintp(tiles[t, k] >= height)
             else:
                 for k in range(width):
                     found[count] = t * width + k
-                    count += np.uintp(abs(tiles[place, t, k]) >= height)
+                    count += np.uintp(abs(tiles[t, k]) >= height)
     return np.intp(count)
 
 
 @njit(**FUSED)
-def _raise_bar(correlation, place, height, top, count, most, positive, found):
+def _raise_bar(row, height, top, count, most, positive, found):
     """Drop the lowest of the atoms found until at most ``most`` are left; return their number."""
     while count > most:
         lower, height = height, type(height)(0.75 * height + 0.25 * top)
@@ -228,18 +333,111 @@ def _raise_bar(correlation, place, height, top, count, most, positive, found):
         kept = 0
         for p in range(count):
             j = found[p]
-            q = correlation[place, j]
+            q = row[j]
             found[kept] = j
             kept += (q if positive else abs(q)) >= height
         count = kept
     return count
 
 
+# Solve
+
+
 @njit(**FUSED)
-def _remember(size, members, codes, support, values, i):
-    """Store the non-zero members as the support; return its size."""
+def _multiply(size, atoms, dictionary, gram):
+    """Compute the Gram matrix of the members."""
+    compute_gram(size, atoms, dictionary, gram.atoms, gram.products)
+    for p in range(size):
+        gram.ready[p] = True
+
+
+@njit(**FUSED)
+def _solve(size, rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton):
+    """Solve the problem over the members by their Gram matrix; return whether that has met its tolerance."""
+    for p in range(size):
+        gram.inverse[p] = 1 / squared_norms[members.atoms[p]]
+    solved, work = solve_small(
+        size, members, gram, newton, full_gram, rest_energy, INNER_TOL * rules.tol * sample.energy, sample.alpha,
+        rules.positive, rules.most_clipped,
+    )  # fmt: skip
+    sample.work += work
+    sample.n_iter += 1
+    return solved
+
+
+@njit(**FUSED)
+def _solve_directly(i, size, sample, rules, exact, values, atoms, codes, residual, direct):
+    """Solve the problem over the members in float64, from the codes settled for, which have this residual."""
+    compute_gram(size, atoms, exact, direct.atoms, direct.gram)
+    for p in range(size):
+        direct.codes[p] = values[i, p] if p < sample.size else 0.0
+        direct.slope[p] = correlate(p, direct.atoms, residual)
+    floor = FLOOR * rules.longest * np.sqrt(2 * sample.energy)
+    sample.work += solve_directly(size, direct, DEPENDENT, floor, sample.alpha, rules.positive)
+    for p in range(size):
+        codes[p] = direct.codes[p]
+
+
+# Settle
+
+
+@njit(**FUSED)
+def _recall(i, sample, support, values, atoms, codes, factored):
+    """Make the support of a sample the members; return how many."""
+    factored[0] = -1
+    for p in range(sample.size):
+        atoms[p], codes[p] = support[i, p], values[i, p]
+    return sample.size
+
+
+@njit(**FUSED)
+def _take_out(size, row, atoms, slope):
+    """Give members their correlations, and blank these in the row, where only other atoms are looked for."""
+    for p in range(size):
+        slope[p] = row[atoms[p]]
+        row[atoms[p]] = 0
+
+
+@njit(**FUSED)
+def _drop_zeros(size, atoms, codes):
+    """Keep the non-zero members; return how many."""
     kept = 0
     for p in range(size):
-        support[i, kept], values[i, kept] = members[p], codes[p]
+        atoms[kept], codes[kept] = atoms[p], codes[p]
         kept += codes[p] != 0
     return kept
+
+
+@njit(**FUSED)
+def _remember(i, size, sample, support, values, atoms, codes):
+    """Store the non-zero members as the support of a sample."""
+    kept = 0
+    for p in range(size):
+        support[i, kept], values[i, kept] = atoms[p], codes[p]
+        kept += codes[p] != 0
+    sample.size = kept
+
+
+@njit(**IN_ORDER)
+def _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual):
+    """Write the residual of the codes at hand, and store them unless they raise the objective; return if so."""
+    rest_energy = write_residual(X, i, size, atoms, codes, exact, residual)
+    l1 = 0.0
+    for p in range(size):
+        l1 += abs(np.float64(codes[p]))
+    objective = rest_energy + sample.alpha * l1
+    if not objective <= sample.objective:
+        return False
+    sample.waited = 0 if objective < sample.objective - rules.unit * sample.energy else sample.waited + 1
+    sample.objective, sample.rest_energy = objective, rest_energy
+    _remember(i, size, sample, support, values, atoms, codes)
+    return True
+
+
+@njit(**FUSED)
+def _leave_open(i, n_left, open_samples, rest, residual):
+    """Line a sample up for the next product; return how many there are."""
+    open_samples[n_left] = i
+    for k in range(residual.shape[0]):
+        rest[n_left, k] = residual[k]
+    return n_left + 1

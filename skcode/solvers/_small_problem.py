@@ -1,66 +1,115 @@
 """The L1 problem on a few atoms: the members of a working set, with their Gram matrix.
 
 Coordinate descent finds the support, Newton steps on the support find the values: alone, the former crawls on coherent
-atoms and the latter does not know where to look. ``slope`` holds the correlation of each member with the residual; it
-is kept up to date, in place, as ``codes`` move.
+atoms and the latter does not know where to look. Members that nearly depend on each other are too much for both, and
+are left to `_direct`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from ..penalties import prox_l1, prox_l1_positive
 
-_MOST_SWEEPS = 1000
+_MOST_SWEEPS = 60  # TODO
 _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted
 _SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
-_SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atoms before it
+_SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atoms before it; in float32 about the error
 
-# Reassociation lets the compiler vectorise sums; what it moves are last bits of iterates. Arrays are passed whole, with
-# row numbers: making a view, or taking an array out of a tuple, costs as much in reference counting as a step. Python's
-# ``float`` of a float32 is a float32 here: what has to be float64 says so. Only kernels that Python calls are cached.
+# Reassociation lets the compiler vectorise sums. It moves the last bits of iterates, and is not for certificates: these
+# are compiled with ``IN_ORDER``. Python's ``float`` of a float32 is a float32 here: what has to be float64 says so.
 FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 INLINED = {"inline": "always", **FUSED}
 
 
+class Members(NamedTuple):
+    """The members of a working set."""
+
+    atoms: np.ndarray
+    codes: np.ndarray
+    slope: np.ndarray  # correlation of each with the residual, kept up to date as codes move
+
+
+class Gram(NamedTuple):
+    """The Gram matrix of the members."""
+
+    products: np.ndarray
+    ready: np.ndarray  # which of its rows are there; the others are looked up when first used
+    inverse: np.ndarray  # of its diagonal
+    atoms: np.ndarray  # room for copies of the members, where it is computed
+
+
+class Newton(NamedTuple):
+    """Room for a Newton step."""
+
+    active: np.ndarray  # members that are not zero
+    factor: np.ndarray  # Cholesky factor of their Gram matrix, with inverted diagonal
+    factored: np.ndarray  # atoms that its rows belong to; a negative number ends the list
+    direction: np.ndarray  # where the minimum lies,
+    codes_before: np.ndarray  # and where a step begins
+    slope_before: np.ndarray
+
+
+def room_for(n_members: int, n_features: int, dtype) -> tuple[Members, Gram, Newton]:
+    """Return room for so many members; pages that are not used cost nothing."""
+    stride = n_members + 16  # rows a power of two apart would compete for the same lines of the cache
+    members = Members(np.empty(n_members, np.uintp), np.empty(n_members, dtype), np.empty(n_members, dtype))
+    gram = Gram(
+        products=np.empty((n_members, stride), dtype),
+        ready=np.empty(n_members, np.bool_),
+        inverse=np.empty(n_members, dtype),
+        atoms=np.empty((n_members, n_features), dtype),
+    )
+    newton = Newton(
+        active=np.empty(n_members, np.uintp),
+        factor=np.empty((n_members, stride)),
+        factored=np.empty(n_members + 1, np.intp),
+        direction=np.empty(n_members),
+        codes_before=np.empty(n_members),
+        slope_before=np.empty(n_members),
+    )
+    return members, gram, newton
+
+
 @njit(**FUSED)
-def solve_small(
-    size, members, full_gram, gram, ready, slope, codes, inverse, rest_energy, target, alpha, positive, most_clipped,
-    factor, factored, direction, active, before, slope_before,
-):  # fmt: skip
+def solve_small(size, members, gram, newton, full_gram, rest_energy, target, alpha, positive, most_clipped):
     """Solve the problem over the members until its gap is at most ``target``.
 
-    Returns whether anything moved, and the work, in multiplications. Rows of the members' Gram matrix that are not
-    ready yet are looked up in the full one when first used.
+    Returns whether it is, and the work, in multiplications.
     """
+    atoms, codes, slope = members.atoms, members.codes, members.slope
+    products, ready, inverse = gram.products, gram.ready, gram.inverse
     zero = slope.dtype.type(0)
     for p in range(size):
         if codes[p] != zero and not ready[p]:
-            _look_up(p, size, members, full_gram, gram, ready)
-    ever_moved, work, best, waited = False, 0, np.inf, 0
+            _look_up(p, size, atoms, full_gram, products, ready)
+    work, best, waited = 0, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
-        changes = sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive)
+        changes = _sweep(size, atoms, full_gram, products, ready, slope, codes, inverse, alpha, positive)
         moved = changes > 0
         work += (changes % _SUPPORT_CHANGED + changes // _SUPPORT_CHANGED) * size
         if changes < _SUPPORT_CHANGED or sweep % 4 == 3:
-            moved_on, newton_work = newton_step(
-                size, members, gram, slope, codes, alpha, most_clipped, factor, factored, direction, active, before,
-                slope_before,
+            moved_on, newton_work = _newton_step(
+                size, atoms, codes, slope, products, newton.active, newton.factor, newton.factored, newton.direction,
+                newton.codes_before, newton.slope_before, alpha, most_clipped,
             )  # fmt: skip
             moved |= moved_on
             work += newton_work
-        ever_moved |= moved
         gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
+        if gap <= target:
+            return True, work
         waited = 0 if gap < best else waited + 1
         best = min(gap, best)
-        if not moved or gap <= target or waited > _PATIENCE:
+        if not moved or waited > _PATIENCE:
             break
-    return ever_moved, work
+    return False, work
 
 
 @njit(**FUSED)
-def sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, alpha, positive):
+def _sweep(size, atoms, full_gram, gram, ready, slope, codes, inverse, alpha, positive):
     """Minimise over each member in turn; return how many moved, plus a large number for each that joined or left."""
     zero, threshold = slope.dtype.type(0), slope.dtype.type(alpha)
     changes = 0
@@ -77,107 +126,91 @@ def sweep_members(size, members, full_gram, gram, ready, slope, codes, inverse, 
                 codes[p] = new
                 changes += _SUPPORT_CHANGED if (old == zero) | (new == zero) else 1
                 if not ready[p]:
-                    _look_up(p, size, members, full_gram, gram, ready)
+                    _look_up(p, size, atoms, full_gram, gram, ready)
                 for q in range(size):
                     slope[q] -= step * gram[p, q]
     return changes
 
 
 @njit(**FUSED)
-def newton_step(
-    size, members, gram, slope, codes, alpha, most_clipped, factor, factored, direction, active, before, slope_before
+def _newton_step(
+    size,
+    atoms,
+    codes,
+    slope,
+    gram,
+    active,
+    factor,
+    factored,
+    direction,
+    codes_before,
+    slope_before,
+    alpha,
+    most_clipped,
 ):
     """Go towards the minimum over the non-zero members; return whether any moved, and the work.
 
-    Members that would change their sign become zero. If that raises the objective, the step ends where the first of
-    them is zero, and at once if there are more than ``most_clipped`` members, which then depend on each other too much.
+    Members that would change their sign become zero. If that raises the objective, or if there are more than
+    ``most_clipped`` members, which then depend on each other too much, the step ends where the first of them is zero.
     """
-    moved, work = False, 0
-    for _ in range(size + 1):
-        n_active = np.uintp(0)
-        for p in range(size):
-            active[n_active] = p
-            n_active += np.uintp(codes[p] != 0)
-        length, dependent, newton_work = _newton_direction(
-            n_active, members, gram, slope, codes, alpha, factor, factored, direction, active
-        )
-        work += newton_work + np.intp(n_active) * size
-        first = -1
-        for a in range(n_active):  # how far one can go
-            value = np.float64(codes[active[a]])
-            before[a], slope_before[a] = value, slope[active[a]]
-            if direction[a] * value < 0 and -value / direction[a] < length:
-                length, first = -value / direction[a], a
-        if length == np.inf:  # the residual would not change at all
+    n_active = np.uintp(0)
+    for p in range(size):
+        active[n_active] = p
+        n_active += np.uintp(codes[p] != 0)
+    work = np.intp(n_active) * size
+    work += _newton_direction(n_active, atoms, gram, slope, codes, alpha, factor, factored, direction, active)
+    length, first = 1.0, -1
+    for a in range(n_active):  # how far one can go
+        value = np.float64(codes[active[a]])
+        codes_before[a], slope_before[a] = value, slope[active[a]]
+        if direction[a] * value < 0 and -value / direction[a] < length:
+            length, first = -value / direction[a], a
+    if first >= 0 and n_active <= most_clipped:
+        moved = _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, codes_before)
+        change = 0.0  # of the objective
+        for a in range(n_active):
+            p = active[a]
+            step = codes[p] - codes_before[a]
+            change += alpha * (abs(codes[p]) - abs(codes_before[a])) - 0.5 * step * (slope_before[a] + slope[p])
+        if change < 0:
             return moved, work
-        clipped = first >= 0 and not dependent and n_active <= most_clipped
-        moved |= _move(
-            1.0 if clipped else length, -1 if clipped else first, n_active, size, gram, slope, codes, direction, active,
-            before,
-        )  # fmt: skip
-        if clipped:
-            change = 0.0  # of the objective
-            for a in range(n_active):
-                p = active[a]
-                step = codes[p] - before[a]
-                change += alpha * (abs(codes[p]) - abs(before[a])) - 0.5 * step * (slope_before[a] + slope[p])
-            if change >= 0:
-                _move(length, first, n_active, size, gram, slope, codes, direction, active, before)
-        if not dependent or first < 0:
-            break
-    return moved, work
+    return _move(length, first, n_active, size, gram, slope, codes, direction, active, codes_before), work
 
 
 @njit(**FUSED)
-def _newton_direction(n_active, members, gram, slope, codes, alpha, factor, factored, direction, active):
-    """Find the way to the minimum over the active members: how far it is, whether they are dependent, and the work.
+def _newton_direction(n_active, atoms, gram, slope, codes, alpha, factor, factored, direction, active):
+    """Find the way to the minimum over the active members, by Cholesky factorisation in float64; return the work.
 
-    By Cholesky factorisation in float64. If a member depends on the ones before it, the way is along their dependence,
-    which changes the codes and hardly the residual, to where the objective is lowest. Without a penalty it is left as
-    it is. Rows of the factor that belong to the atoms listed in ``factored`` are there already; a negative number ends
-    the list.
+    A member that depends on the ones before it stays as it is. Rows of the factor that belong to the atoms listed in
+    ``factored`` are there already.
     """
     known, work = True, 0
-    for a in range(n_active):  # the factor, with inverted diagonal, and forward substitution
+    for a in range(n_active):  # the factor, and forward substitution
         p = active[a]
-        known &= factored[a] == np.intp(members[p])
+        known &= factored[a] == np.intp(atoms[p])
         if not known:
             for b in range(a):
                 value = np.float64(gram[p, active[b]])
                 for k in range(b):
                     value -= factor[a, k] * factor[b, k]
                 factor[a, b] = value * factor[b, b]
-            factored[a] = -1
             work += a * a // 2
         pivot = np.float64(gram[p, p])
         value = np.float64(slope[p]) - (alpha if codes[p] > 0 else -alpha)
         for k in range(a):
             pivot -= factor[a, k] * factor[a, k]
             value -= factor[a, k] * direction[k]
-        if pivot <= _SINGULAR * gram[p, p] and alpha == 0:  # nothing to choose by: left as it is
-            factor[a, a], direction[a] = 0.0, 0.0
-            continue
-        if pivot <= _SINGULAR * gram[p, p]:
-            for k in range(a):
-                direction[k] = -factor[a, k]
-            _substitute_back(a, factor, direction)
-            direction[a] = 1.0
-            rate = 0.0  # of the objective
-            for k in range(a + 1):
-                q = active[k]
-                rate += direction[k] * ((alpha if codes[q] > 0 else -alpha) - slope[q])
-            for k in range(n_active):
-                direction[k] = 0.0 if k > a else (-direction[k] if rate > 0 else direction[k])
-            return (abs(rate) / pivot if pivot > 0 else np.inf), True, work
-        factor[a, a] = 1.0 / np.sqrt(pivot)
+        independent = pivot > _SINGULAR * gram[p, p]
+        factor[a, a] = 1.0 / np.sqrt(pivot) if independent else 0.0
         direction[a] = value * factor[a, a]
-        factored[a], factored[a + 1] = np.intp(members[p]), factored[a + 1] if known else -1
-    _substitute_back(n_active, factor, direction)
-    return 1.0, False, work
+        factored[a], factored[a + 1] = np.intp(atoms[p]), factored[a + 1] if known else -1
+    substitute_back(n_active, factor, direction)
+    return work
 
 
 @njit(**FUSED)
-def _substitute_back(size, factor, direction):
+def substitute_back(size, factor, direction):
+    """Solve with the transpose of a factor, in place."""
     for b in range(size):
         a = size - 1 - b
         direction[a] *= factor[a, a]
@@ -206,16 +239,16 @@ def _move(length, first, n_active, size, gram, slope, codes, direction, active, 
 
 
 @njit(**INLINED)
-def _look_up(p, size, members, full_gram, gram, ready):
+def _look_up(p, size, atoms, full_gram, gram, ready):
     ready[p] = True
-    j = members[p]
+    j = atoms[p]
     for q in range(size):
-        gram[p, q] = full_gram[j, members[q]]
+        gram[p, q] = full_gram[j, atoms[q]]
 
 
 @njit(**FUSED)
 def small_gap(size, slope, codes, top, rest_energy, alpha, positive):
-    """Return the gap by the correlations at hand, in the precision of the data."""
+    """Return the gap by the correlations at hand, in the precision of the data; ``top`` is the highest of others."""
     steepest, l1, inner = top, slope.dtype.type(0), slope.dtype.type(0)
     if positive:
         for p in range(size):
@@ -232,6 +265,6 @@ def small_gap(size, slope, codes, top, rest_energy, alpha, positive):
 
 @njit(**INLINED)
 def gap_of(steepest, l1, inner, rest_energy, alpha):
-    """Return the duality gap, given ``||z||_1``, ``inner = (z D) . r`` and ``||r||^2``; no large terms cancel."""
+    """Return the duality gap, given ``||z||_1``, ``inner = (z D) . r`` and ``1/2 ||r||^2``; no large terms cancel."""
     shrink = 1.0 if steepest <= alpha else alpha / steepest
-    return 0.5 * (1 - shrink) ** 2 * rest_energy + (alpha * l1 - shrink * inner)
+    return (1 - shrink) ** 2 * rest_energy + (alpha * l1 - shrink * inner)

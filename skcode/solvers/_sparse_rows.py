@@ -44,7 +44,7 @@ def start_from(
 ):
     """Take given codes as the start of each sample: those that are feasible, on atoms that are not zero.
 
-    ``rest`` is set to the residuals, and ``rest_energy`` to their squared norms.
+    ``rest`` is set to the residuals, and ``rest_energy`` to half their squared norms.
     """
     for i in range(X.shape[0]):
         size = 0
@@ -61,14 +61,14 @@ def start_from(
 
 @njit(**IN_ORDER)
 def write_residual(X, i, size, support, values, dictionary, residual):
-    """Write the residual of sample ``i`` in float64, given its support and values; return its squared norm."""
+    """Write the residual of sample ``i`` in float64, given its support and values; return half its squared norm."""
     for k in range(X.shape[1]):
         residual[k] = X[i, k]
     subtract_rows(residual, size, support, values, dictionary)
     energy = 0.0
     for k in range(X.shape[1]):
         energy += residual[k] * residual[k]
-    return energy
+    return 0.5 * energy
 
 
 @njit(**IN_ORDER)

@@ -9,16 +9,18 @@ leaves a new residual for the next product. Most samples are certified after thr
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
 
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
-from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare
+from ._direct import direct_room
+from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare, start_codes
 from ._result import CodingResult, Status
-from ._round import OVERFLOW, advance
+from ._round import SAMPLE, Block, Correlations, Problem, Room, Rules, Search, finish_on_gram, make_round
+from ._scale import powers_of_two
+from ._small_problem import room_for
 from ._sparse_rows import as_csr, start_from
 from .fista import make_problem, solve_chunk
 
@@ -35,66 +37,6 @@ _BLOCK_SAMPLES = (64, 512)  # a product needs enough rows to be worth reading th
 _BLOCKS = 10  # aimed at per call, for threads to take turns at
 
 
-class _Problem(NamedTuple):
-    """What all samples have in common."""
-
-    dictionary: np.ndarray  # padded
-    squared_norms: np.ndarray
-    gram: np.ndarray  # of shape (0, 0) if there is none
-    gram_support: int  # non-zeros up to which it is used
-    n_violators: int
-    noise: float  # about n_violators correlations with a random residual of norm 1 exceed this
-    unit: float  # in the last place
-    rounding: float  # bound on the error of a correlation with a vector of norm 1
-    alpha: float
-    positive: bool
-    magnitude: int  # mask that takes the sign off the bits of a float, or leaves it
-    tol: float
-    max_iter: int
-    max_work: float  # multiplications that the small problems of a sample may take
-
-
-class _Block(NamedTuple):
-    """The state of a block of samples."""
-
-    X: np.ndarray
-    energy: np.ndarray  # 1/2 ||x||^2
-    open_samples: np.ndarray  # samples without a certificate yet
-    rest: np.ndarray  # residuals of the open samples, in their order
-    rest_energy: np.ndarray  # ||r||^2
-    support: np.ndarray
-    values: np.ndarray
-    sizes: np.ndarray  # of the supports
-    n_iter: np.ndarray
-    gaps: np.ndarray
-    best: np.ndarray  # objective
-    waited: np.ndarray  # rounds since it fell
-    work: np.ndarray  # multiplications spent on small problems
-
-
-class _Scratch(NamedTuple):
-    """Room for the small problem of one sample."""
-
-    small: np.ndarray  # Gram matrix of the members
-    ready: np.ndarray  # which of its rows are
-    factor: np.ndarray
-    factored: np.ndarray  # atoms that its rows belong to
-    atoms: np.ndarray
-    members: np.ndarray
-    slope: np.ndarray  # correlation of members with the residual
-    codes: np.ndarray
-    inverse: np.ndarray  # of the diagonal of small
-    direction: np.ndarray
-    active: np.ndarray
-    before: np.ndarray  # codes of the active members before a step,
-    slope_before: np.ndarray  # and their correlations
-    found: np.ndarray
-    highest: np.ndarray  # of each tile
-    residual: np.ndarray
-    bar: np.ndarray  # one float,
-    bar_bits: np.ndarray  # and its bits
-
-
 def working_set(
     X: np.ndarray,
     dictionary: np.ndarray | PreparedDictionary,
@@ -104,33 +46,38 @@ def working_set(
     max_iter: int = 1000,
     tol: float = 1e-4,
     codes_init: np.ndarray | sp.csr_array | None = None,
-    restart: bool = True,
     offset: np.ndarray | None = None,
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> CodingResult:
     """Solve the L1 problem of every sample exactly, at the price of a few products with the dictionary.
 
-    Parameters are those of `fista`, except that an iteration is a round: correlations with all atoms, a larger working
-    set, and its solution. With ``tol=0`` a sample goes on until it is at rest. Where ``codes_init`` is worse than zero,
-    zero is where a sample starts. There is nothing to restart; ``restart`` is accepted so that solvers can be swapped
-    by name. A sample whose codes are not sparse, so that working sets do not pay, takes turns with `fista`;
-    ``max_iter`` then bounds rounds and iterations together, for the slowest sample of a block.
+    Parameters are those of `fista` without ``restart``. An iteration is a round: correlations with all atoms, a larger
+    working set, and its solution. With ``tol=0`` a sample goes on until it is at rest. A sample starts from zero where
+    ``codes_init`` is worse than zero, and its objective never rises above that of the start. A sample whose codes are
+    not sparse, so that working sets do not pay, takes turns with `fista`; ``max_iter`` then bounds rounds and
+    iterations together, for the slowest sample of a block.
+
+    Samples are solved in units of a power of two near their largest entry where they could not be squared otherwise:
+    tiny and huge samples get the same codes as others, up to their unit.
     """
     prepared = prepare(dictionary, X, codes_init, "codes_init", offset=offset)
     check_options(
         alpha=alpha, tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive, sparse_output=sparse_output
     )
     with single_threaded_blas():
-        problem = _problem(prepared, alpha, positive, tol, max_iter, X.shape[0], X.dtype)
+        problem = _problem(prepared, positive, tol, max_iter, X.shape[0], X.dtype)
         n_rows = min(X.shape[0] // _BLOCKS, _BLOCK_BYTES // problem.dictionary[:, 0].nbytes)
-        work = partial(_solve_block, X=X, offset=offset, codes_init=codes_init, problem=problem, prepared=prepared)
+        work = partial(
+            _solve_block, X=X, offset=offset, codes_init=codes_init, alpha=float(alpha), problem=problem,
+            prepared=prepared,
+        )  # fmt: skip
         n_rows = int(np.clip(n_rows, *_BLOCK_SAMPLES))
         result = CodingResult.concatenate(map_chunks(work, X.shape[0], n_rows, n_jobs))
     return result if sparse_output else result._replace(codes=result.codes.toarray())
 
 
-def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
+def _problem(prepared, positive, tol, max_iter, n_samples, dtype):
     n_components, n_features = prepared.shape
     squared_norms = prepared.squared_norms(dtype)
     gram = prepared.gram(dtype, n_samples)
@@ -141,115 +88,109 @@ def _problem(prepared, alpha, positive, tol, max_iter, n_samples, dtype):
         gram_support = max(int(_SPARSE_FOR_GRAM[0 if is_cached_size(gram) else 1] * n_features), 1)
     n_violators = int(np.clip(n_features // 4, *_VIOLATORS))
     quantile = ndtri(max(1 - n_violators / n_components, 0.5))
-    unit = float(np.finfo(dtype).eps)
     integer = np.dtype(f"i{gram.itemsize}").type
-    return _Problem(
-        dictionary=prepared.padded(dtype),
-        squared_norms=squared_norms,
-        gram=gram,
-        gram_support=gram_support,
-        n_violators=n_violators,
-        noise=float(quantile * np.sqrt(squared_norms.mean() / n_features)),
-        unit=unit,
-        rounding=float(unit * (2 + np.sqrt(n_features)) * np.sqrt(squared_norms.max())),
-        alpha=float(alpha),
+    rules = Rules(
         positive=bool(positive),
-        magnitude=integer(-1 if positive else np.iinfo(integer).max),
         tol=float(tol),
         max_iter=int(max_iter),
         max_work=float(max(_WORK * n_components * n_features, _LEAST_WORK)),
+        n_violators=n_violators,
+        noise=float(quantile * np.sqrt(squared_norms.mean() / n_features)),
+        longest=float(np.sqrt(squared_norms.max())),
+        unit=float(np.finfo(dtype).eps),
+        magnitude=integer(-1 if positive else np.iinfo(integer).max),
+        most_clipped=n_features // 2,
+        gram_support=gram_support,
     )
+    return Problem(prepared.padded(dtype), prepared.exact(dtype), squared_norms, gram, rules)
 
 
-def _solve_block(part, *, X, offset, codes_init, problem, prepared):
+def _solve_block(part, *, X, offset, codes_init, alpha, problem, prepared):
     X = centred(X[part], offset)
-    init = None if codes_init is None else sp.csr_array(codes_init[part]).astype(X.dtype)
-    result, dense = _make_rounds(X, init, problem, prepared.shape[0])
-    return _take_turns(result, np.flatnonzero(dense), X, problem, prepared) if dense.any() else result
+    init = None if codes_init is None else start_codes(codes_init[part], X.dtype)
+    result = _make_rounds(X, alpha, init, problem, prepared.shape[0])
+    dense = np.flatnonzero(result.status == Status.TOO_DENSE)
+    return _take_turns(result, dense, X, alpha, problem, prepared) if dense.size else result
 
 
-def _make_rounds(X, init, problem, n_components):
-    """Return the result for the samples of a block, and the mask of those that are left because they are not sparse."""
-    n_samples, n_padded = len(X), len(problem.dictionary)
-    scratch = _scratch(problem, n_components)
-    correlation = np.empty((n_samples, n_padded), X.dtype)
-    energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
-    energy[np.isinf(energy)] = np.nan  # relative to which nothing can be certified
-    block = _Block(
-        X=X,
-        energy=energy,
-        open_samples=np.arange(n_samples),
-        rest=X.copy(),
-        rest_energy=2 * energy,
-        support=np.empty((n_samples, len(scratch.members)), np.int32),
-        values=np.empty((n_samples, len(scratch.members)), X.dtype),
-        sizes=np.zeros(n_samples, np.int64),
-        n_iter=np.zeros(n_samples, np.int64),
-        gaps=np.full(n_samples, np.inf),
-        best=np.full(n_samples, np.inf),
-        waited=np.zeros(n_samples, np.int64),
-        work=np.zeros(n_samples, np.int64),
-    )
+def _make_rounds(X, alpha, init, problem, n_components):
+    """Return the result for the samples of a block; those that are not sparse are left too dense."""
+    scale, n_members = powers_of_two(X), min(n_components, _LARGEST_SET)
+    block = _block(X / scale[:, None].astype(X.dtype), alpha / scale, n_members)
+    room = _room(problem, n_members)
     if init is not None:
-        start_from(
-            init.indptr, init.indices, init.data, problem.positive, X, problem.dictionary, problem.squared_norms,
-            block.support, block.values, block.sizes, block.rest, block.rest_energy, scratch.residual,
-        )  # fmt: skip
-        _drop_what_is_worse_than_zero(block, problem.alpha)
-    n_open = n_samples
-    if problem.gram.size:  # one sample at a time goes all the way on a single row
-        np.matmul(X, problem.dictionary.T, out=correlation)
-        row = np.empty((1, n_padded), X.dtype)
-        n_open = advance(n_open, *block, correlation, *_views(row), *problem, *scratch)
-        problem = _without_gram(problem)
+        _start(init, scale, block, problem, room.residual)
+    correlation = np.empty((len(X), len(problem.dictionary)), X.dtype)
+    n_open = len(X)
+    if problem.gram.size:
+        np.matmul(block.X, problem.dictionary.T, out=correlation)
+        row = np.empty((1, len(problem.dictionary)), X.dtype)
+        n_open = finish_on_gram(correlation, _correlations(row), problem, block, room)
     while n_open:
         give_up_if_abandoned()
         np.matmul(block.rest[:n_open], problem.dictionary.T, out=correlation[:n_open])
-        n_open = advance(n_open, *block, correlation, *_views(correlation), *problem, *scratch)
+        n_open = make_round(n_open, _correlations(correlation), problem, block, room)
+    samples = block.samples
+    codes = as_csr(block.support, block.values, samples["size"], n_components)
+    codes.data *= np.repeat(scale, samples["size"]).astype(X.dtype)
+    return CodingResult(codes, samples["n_iter"].copy(), samples["gap"].copy(), samples["status"].astype(np.int8))
 
-    codes = as_csr(block.support, block.values, block.sizes, n_components)
-    status = np.where(block.n_iter >= problem.max_iter, Status.OUT_OF_ITERATIONS, Status.AT_REST)
-    status = np.where(block.gaps <= problem.tol, Status.CERTIFIED, status).astype(np.int8)
-    return CodingResult(codes, block.n_iter, block.gaps, status), block.waited == OVERFLOW
+
+def _block(X, alpha, n_members):
+    """Return the state of samples with codes of zero."""
+    samples = np.zeros(len(X), SAMPLE)
+    energy = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    energy[np.isinf(energy)] = np.nan  # relative to which nothing can be certified
+    samples["alpha"], samples["gap"] = alpha, np.inf
+    samples["energy"] = samples["rest_energy"] = samples["objective"] = energy
+    support, values = np.empty((len(X), n_members), np.int32), np.empty((len(X), n_members), X.dtype)
+    return Block(X, samples, support, values, open_samples=np.arange(len(X)), rest=X.copy())
 
 
-def _drop_what_is_worse_than_zero(block, alpha):
-    used = np.arange(block.values.shape[1]) < block.sizes[:, None]
+def _start(init, scale, block, problem, residual):
+    """Let samples start from given codes, where these are better than zero."""
+    samples, n_samples = block.samples, len(block.X)
+    data = init.data / np.repeat(scale, np.diff(init.indptr)).astype(init.dtype)
+    sizes, rest, rest_energy = np.zeros(n_samples, np.int64), np.empty_like(block.rest), np.empty(n_samples)
+    start_from(
+        init.indptr, init.indices, data, problem.rules.positive, block.X, problem.exact, problem.squared_norms,
+        block.support, block.values, sizes, rest, rest_energy, residual,
+    )  # fmt: skip
+    used = np.arange(block.values.shape[1]) < sizes[:, None]
     l1 = np.abs(block.values, where=used, out=np.zeros_like(block.values)).sum(axis=1, dtype=np.float64)
-    worse = ~(0.5 * block.rest_energy + alpha * l1 <= block.energy)
-    block.sizes[worse] = 0
-    block.rest[worse] = block.X[worse]
-    block.rest_energy[worse] = 2 * block.energy[worse]
+    objective = rest_energy + samples["alpha"] * l1
+    better = objective <= samples["energy"]
+    block.rest[better] = rest[better]
+    for name, start in (("size", sizes), ("rest_energy", rest_energy), ("objective", objective)):
+        samples[name][better] = start[better]
 
 
-def _take_turns(result, rows, X, problem, prepared):
+def _take_turns(result, rows, X, alpha, problem, prepared):
     """Go on with samples that are not sparse: FISTA is cheaper, unless their atoms nearly depend on each other.
 
     What is still open after its turn goes back to the rounds, to the end unless the working set is too small.
     """
-    problem = _without_gram(problem)._replace(max_work=np.inf)
+    rules = problem.rules
+    problem = problem._replace(gram=problem.gram[:0, :0].copy())
     while rows.size:
-        left = problem.max_iter - int(result.n_iter[rows].max())
+        left = rules.max_iter - int(result.n_iter[rows].max())
         textbook = make_problem(
-            prepared, X.dtype, problem.alpha, positive=problem.positive, max_iter=min(left, _TURN), tol=problem.tol
+            prepared, X.dtype, alpha, positive=rules.positive, max_iter=min(left, _TURN), tol=rules.tol
         )
         turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
-        result = _replace_rows(result, rows, turn._replace(codes=sp.csr_array(turn.codes)))
-        moving = turn.n_iter == min(left, _TURN)  # the others are at rest
-        rows = rows[moving & ~(turn.dual_gap <= problem.tol) & (left > _TURN)]
+        turn = turn._replace(codes=sp.csr_array(turn.codes))
+        result = _replace_rows(result, rows, turn)
+        rows = rows[(turn.status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
         sparse = np.diff(result.codes.indptr)[rows] <= _LARGEST_SET // 2
         if not sparse.any():
             continue
         again = rows[sparse]
-        left = problem.max_iter - int(result.n_iter[again].max())
-        turn, dense = _make_rounds(X[again], result.codes[again], problem._replace(max_iter=left), prepared.shape[0])
+        left = rules.max_iter - int(result.n_iter[again].max())
+        to_the_end = problem._replace(rules=rules._replace(max_iter=left, max_work=np.inf))
+        turn = _make_rounds(X[again], alpha, result.codes[again], to_the_end, prepared.shape[0])
         result = _replace_rows(result, again, turn)
-        rows = np.concatenate([rows[~sparse], again[dense]])
+        rows = np.concatenate([rows[~sparse], again[turn.status == Status.TOO_DENSE]])
     return result
-
-
-def _without_gram(problem):
-    return problem._replace(gram=problem.gram[:0, :0].copy())
 
 
 def _replace_rows(result, rows, turn):
@@ -261,39 +202,21 @@ def _replace_rows(result, rows, turn):
     return result._replace(codes=sp.vstack([result.codes, turn.codes], format="csr")[order])
 
 
-def _views(correlation):
-    """Return correlations with their views by tiles, as floats and as integers."""
-    tiles = correlation.reshape(len(correlation), -1, TILE)
-    return correlation, tiles, _bits(tiles)
+def _correlations(rows):
+    tiles = rows.reshape(len(rows), -1, TILE)
+    return Correlations(rows, tiles, _bits(tiles))
 
 
 def _bits(floats):
     return floats.view(f"i{floats.itemsize}")
 
 
-def _scratch(problem, n_components):
+def _room(problem, n_members):
     n_padded, n_features = problem.dictionary.shape
-    dtype = problem.dictionary.dtype
-    size = min(n_components, _LARGEST_SET)
-    stride = size + 16  # rows a power of two apart would compete for the same lines of the cache
-    bar = np.empty(1, dtype)
-    return _Scratch(
-        small=np.empty((size, stride), dtype),
-        ready=np.empty(size, np.bool_),
-        factor=np.empty((size, stride)),
-        factored=np.empty(size + 1, np.intp),
-        atoms=np.empty((size, n_features), dtype),
-        members=np.empty(size, np.uintp),
-        slope=np.empty(size, dtype),
-        codes=np.empty(size, dtype),
-        inverse=np.empty(size, dtype),
-        direction=np.empty(size),
-        active=np.empty(size, np.uintp),
-        before=np.empty(size),
-        slope_before=np.empty(size),
-        found=np.empty(n_padded + 1, np.uintp),
-        highest=np.empty(n_padded // TILE, _bits(bar).dtype),
+    highest = np.empty(n_padded // TILE + 1, problem.dictionary.dtype)
+    return Room(
+        *room_for(n_members, n_features, problem.dictionary.dtype),
+        direct=direct_room(n_members, n_features),
+        search=Search(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
         residual=np.empty(n_features),
-        bar=bar,
-        bar_bits=_bits(bar),
     )

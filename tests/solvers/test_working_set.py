@@ -1,5 +1,4 @@
 import importlib
-import inspect
 import pickle
 import warnings
 
@@ -14,9 +13,9 @@ from sklearn.linear_model import Lasso
 
 from skcode import FISTACoder
 from skcode._lasso import alpha_max, duality_gap, objective
-from skcode.solvers import PreparedDictionary, fista, working_set
+from skcode.solvers import PreparedDictionary, Status, fista, working_set
 from skcode.solvers import _prepared as prepared_module
-from skcode.solvers._round import advance
+from skcode.solvers._round import finish_on_gram, make_round
 
 module = importlib.import_module("skcode.solvers.working_set")  # the package has the function under that name
 
@@ -232,9 +231,86 @@ def test_many_equal_violators_fit_into_the_working_set():
 
 
 def test_nan_is_a_miss():
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = working_set(np.full((2, 3), 1e200), np.eye(3), 1.0, max_iter=5)
-    assert not (result.dual_gap <= 1e-4).all()
+    for number in (np.nan, np.inf):
+        with np.errstate(invalid="ignore"):
+            result = working_set(np.full((2, 3), number), np.eye(3), 1.0, max_iter=5)
+        assert not (result.dual_gap <= 1e-4).any()
+        assert not (result.status == Status.CERTIFIED).any()
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e-40, 1e40, 1e200, 1e300])
+@pytest.mark.parametrize("positive", [True, False])
+def test_samples_that_cannot_be_squared_get_their_codes(shift, size, positive):
+    scale = 2.0 ** np.round(np.log2(size))
+    X = shift.X_train[:20]
+    expected = working_set(X, shift.dictionary, 0.1, positive=positive)
+    result = working_set(scale * X, shift.dictionary, 0.1 * scale, positive=positive)
+    np.testing.assert_array_equal(result.codes, scale * expected.codes)
+    np.testing.assert_array_equal(result.dual_gap, expected.dual_gap)
+    warm = working_set(scale * X, shift.dictionary, 0.1 * scale, positive=positive, codes_init=result.codes)
+    assert warm.n_iter.max() == 0
+    mixed = working_set(np.vstack([scale * X, X]), shift.dictionary, 0.1 * scale, positive=positive)
+    np.testing.assert_array_equal(mixed.codes[:20], result.codes)
+
+
+def test_float32_codes_are_certified_against_the_dictionary_as_given(shift):
+    """The dictionary in float32 is another one, whose gap may be on the other side of tol."""
+    X, dictionary = shift.X_train.astype(np.float32), shift.dictionary
+    result = working_set(X, dictionary, 0.1, tol=1e-7)
+    gap = duality_gap(X, result.codes, dictionary, 0.1, True)
+    np.testing.assert_allclose(result.dual_gap, gap, rtol=1e-6, atol=1e-14)
+    assert ((result.status == Status.CERTIFIED) == (gap <= 1e-7)).all()
+
+
+def unit(atoms):
+    return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("n_samples", [2, 30])  # without and with a Gram matrix of all atoms
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("apart", [0, 1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_nearly_equal_and_nearly_opposite_atoms_take_few_rounds(sign, apart, positive, n_samples):
+    rng = np.random.RandomState(0)
+    last = unit(rng.standard_normal((20, 50)))
+    dictionary = unit(np.vstack([sign * last + apart * rng.standard_normal((20, 50)), last]))
+    X = rng.standard_normal((n_samples, 50))
+    alpha = 1e-4 * float(alpha_max(X, dictionary, positive).max())
+    result = working_set(X, dictionary, alpha, positive=positive, tol=1e-8)
+    assert duality_gap(X, result.codes, dictionary, alpha, positive).max() <= 1e-8
+    assert result.n_iter.max() <= 20
+    assert (result.status == Status.CERTIFIED).all()
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-5, 1e-8])
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("apart", [0, 1e-4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_codes_are_never_worse_than_the_start(dtype, apart, positive, share):
+    """In float32, products of nearly equal atoms are those of no atoms at all: descent along them has no end."""
+    rng = np.random.RandomState(0)
+    last = unit(rng.standard_normal((10, 50)))
+    dictionary = unit(np.vstack([last + apart * rng.standard_normal((10, 50)), last])).astype(dtype)
+    X = rng.standard_normal((60, 50)).astype(dtype)
+    alpha = share * float(alpha_max(X, dictionary, positive).max())
+    start = None
+    lowest = objective(X, np.zeros((60, 20), dtype), dictionary, alpha, positive)
+    for max_iter in (1, 1000, 1000):
+        result = working_set(X, dictionary, alpha, positive=positive, max_iter=max_iter, codes_init=start)
+        value = objective(X, result.codes, dictionary, alpha, positive)
+        assert (value <= lowest * (1 + 1e-14)).all()
+        start, lowest = result.codes, value
+    assert result.status.max() <= Status.AT_REST
+
+
+def test_the_status_says_how_the_work_on_a_sample_ended(shift):
+    X = shift.X_train.astype(np.float32)
+    status = working_set(X, shift.dictionary, 0.1).status
+    assert status.dtype == np.int8
+    assert (status == Status.CERTIFIED).all()
+    assert (working_set(X, shift.dictionary, 0.1, max_iter=1, tol=0).status == Status.OUT_OF_ITERATIONS).all()
+    rested = working_set(X, shift.dictionary, 0.1, tol=0)
+    assert (rested.status == np.where(rested.dual_gap == 0, Status.CERTIFIED, Status.AT_REST)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1e-6])
@@ -288,7 +364,7 @@ def test_one_compilation_per_dtype_serves_turns_read_only_samples_and_warm_start
 
     for dtype in (np.float32, np.float64):
         solve(shift.X_train.astype(dtype))
-    n_compiled = len(advance.signatures)
+    n_compiled = len(finish_on_gram.signatures), len(make_round.signatures)
     read_only = shift.X_train.astype(np.float32)
     read_only.flags.writeable = False
     codes = solve(read_only).codes
@@ -296,14 +372,7 @@ def test_one_compilation_per_dtype_serves_turns_read_only_samples_and_warm_start
     monkeypatch.setattr(module, "_WORK", 0.5)
     monkeypatch.setattr(module, "_LEAST_WORK", 0)
     assert solve(read_only).n_iter.max() > 100  # FISTA had its turn
-    assert len(advance.signatures) == n_compiled
-
-
-def test_state_is_spread_in_the_order_of_the_kernel():
-    assert list(inspect.signature(advance.py_func).parameters) == [
-        "n_open", *module._Block._fields, "projected", "correlation", "tiles", "bits", *module._Problem._fields,
-        *module._Scratch._fields,
-    ]  # fmt: skip
+    assert (len(finish_on_gram.signatures), len(make_round.signatures)) == n_compiled
 
 
 def test_prepared_dictionary_computes_once_and_pickles_small(shift):
