@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from .._compiled import compiled
 from .._parallel import map_chunks, single_threaded_blas
-from ._prepared import PreparedDictionary, centred, prepare
+from ._prepared import PreparedDictionary, centred, check_options, prepare
 from ._small_problem import newton_step, sweep_members
 from ._sparse_rows import compute_gram
 
@@ -49,7 +49,8 @@ def refit(
     codes : {ndarray, CSR array} of shape (n_samples, n_components)
         Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions.
     """
-    prepared = prepare(dictionary, X, codes)
+    prepared = prepare(dictionary, X, codes, offset=offset)
+    check_options(positive=positive, n_jobs=n_jobs)
     support = sp.csr_array(codes, copy=True)
     support.eliminate_zeros()
     with single_threaded_blas:
