@@ -240,9 +240,10 @@ def _start(X, init, problem, capacity):
 
 def _largest(codes, most):
     """Return codes with all but the ``most`` largest of each sample set to zero."""
-    crowded = np.flatnonzero(np.diff(codes.indptr) > most)
-    codes = codes.copy() if crowded.size else codes
-    for i in crowded:
+    if codes.shape[1] <= most:
+        return codes
+    codes = codes.copy()
+    for i in np.flatnonzero(np.diff(codes.indptr) > most):
         row = codes.data[codes.indptr[i] : codes.indptr[i + 1]]
         row[np.argsort(-np.abs(row), kind="stable")[most:]] = 0
     return codes
