@@ -29,9 +29,9 @@ def half_squared_norms(X: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         half = 0.5 * np.einsum("ij,ij->i", X, X, dtype=np.float64)
-    half[~np.isfinite(half)] = np.nan
-    faint = np.flatnonzero(half < _LEAST_HALF_SQUARE)
-    half[faint[X[faint].any(axis=1)]] = np.nan
+    doubtful = np.flatnonzero(~((half >= _LEAST_HALF_SQUARE) & (half < np.inf)))
+    if doubtful.size:
+        half[doubtful] = np.where(X[doubtful].any(axis=1), np.nan, 0.0)
     return half
 
 

@@ -36,6 +36,15 @@ def test_gap_of_a_zero_row_is_zero_and_of_infeasible_codes_infinite():
     assert np.isfinite(_lasso.duality_gap(X, np.array([[-1.0, 2.0]]), D, 0.1, positive=False))
 
 
+def test_what_float64_cannot_square_has_no_norm_and_no_gap():
+    samples = np.array([[3.0, 4.0], [0.0, 0.0], [1e-170, 0.0], [1e200, 1.0], [np.nan, 0.0], [1e-140, 0.0]])
+    half = [12.5, 0.0, np.nan, np.nan, np.nan, 0.5e-280]
+    np.testing.assert_allclose(_lasso.half_squared_norms(samples), half, rtol=1e-15)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = _lasso.duality_gap(samples, np.zeros((6, 2)), D, 1e-171)
+    np.testing.assert_array_equal(np.isnan(gap), np.isnan(half))
+
+
 @pytest.mark.parametrize("positive", [True, False])
 def test_gap_bounds_suboptimality(rng, random_dictionary, positive):
     dictionary = random_dictionary(30, 12)

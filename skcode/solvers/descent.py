@@ -28,6 +28,10 @@ _BLOCK_SAMPLES = 256
 _LARGEST_SET = 1024  # atoms of one sample; a sweep over as many costs a million multiplications
 _LOOSE = 1e-2  # relative duality gap of the L1 codes to start from
 _MOST_SWEEPS = 500
+# Multiplications that coordinate descent may take for one sample, per entry of the dictionary, and at least: under a
+# second. Sparse samples take thousands of them.
+_WORK, _LEAST_WORK = 100, 100_000_000
+_BLAS_FASTER = 16  # times, than the sweeps: what a multiplication for the Gram matrix counts
 _INNER_TOL = 0.3  # movement on the atoms of a round, as a share of tol
 
 # Status values, as numbers that kernels take in as constants.
@@ -41,6 +45,7 @@ class _Problem(NamedTuple):
     penalty: NamedTuple
     positive: bool
     max_iter: int
+    max_work: int  # multiplications
     tol: float
     unit: float  # in the last place
     rounding: float  # bound on the error of the correlation of a unit atom with a vector of norm 1
@@ -63,6 +68,7 @@ class _Block(NamedTuple):
     values: np.ndarray
     sizes: np.ndarray  # of the supports
     n_iter: np.ndarray
+    work: np.ndarray  # multiplications
     violation: np.ndarray
     status: np.ndarray
 
@@ -127,7 +133,8 @@ def coordinate_descent(
     -------
     result : CodingResult
         Codes, rounds, and in place of the duality gap the ``violation``: the farthest that a step of one code alone
-        would move the reconstruction, relative to the norm of the sample. A sample that needs more than 1,024 atoms is
+        would move the reconstruction, relative to the norm of the sample. A sample that needs more than 1,024 atoms, or
+        too much work (in multiplications, 100 times the entries of the dictionary, or 100 million if that is more), is
         returned with the status ``TOO_DENSE``.
 
     Raises
@@ -155,18 +162,20 @@ def coordinate_descent(
 
 
 def _problem(prepared, dtype, penalty, positive, max_iter, tol):
-    squared_norms = prepared.squared_norms(dtype)
+    exact = prepared.exact(dtype)
+    squared_norms = prepared.squared_norms(exact.dtype)
     used = squared_norms > 0
     unit = float(np.finfo(dtype).eps)
     return _Problem(
         penalty=penalty,
         positive=bool(positive),
         max_iter=int(max_iter),
+        max_work=max(_WORK * int(np.prod(prepared.shape)), _LEAST_WORK),
         tol=float(tol),
         unit=unit,
         rounding=unit * (2 + float(np.sqrt(prepared.shape[1]))),
         dictionary=prepared.padded(dtype),
-        exact=prepared.exact(dtype),
+        exact=exact,
         steps=np.divide(1.0, squared_norms, where=used, out=np.zeros_like(squared_norms)),
         thresholds=penalty.threshold(squared_norms).astype(dtype),
         longest=float(np.sqrt(squared_norms.max())),
@@ -212,6 +221,7 @@ def _start(X, init, problem, capacity):
         values=np.empty((n_samples, capacity), X.dtype),
         sizes=np.zeros(n_samples, np.int64),
         n_iter=np.zeros(n_samples, np.int64),
+        work=np.zeros(n_samples, np.int64),
         violation=np.empty(n_samples),
         status=np.empty(n_samples, np.int8),
     )
@@ -230,9 +240,10 @@ def _start(X, init, problem, capacity):
 
 def _largest(codes, most):
     """Return codes with all but the ``most`` largest of each sample set to zero."""
-    crowded = np.flatnonzero(np.diff(codes.indptr) > most)
-    codes = codes.copy() if crowded.size else codes
-    for i in crowded:
+    if codes.shape[1] <= most:
+        return codes
+    codes = codes.copy()
+    for i in np.flatnonzero(np.diff(codes.indptr) > most):
         row = codes.data[codes.indptr[i] : codes.indptr[i + 1]]
         row[np.argsort(-np.abs(row), kind="stable")[most:]] = 0
     return codes
@@ -244,7 +255,7 @@ def _make_round(n_open, correlation, problem, block, scratch):
 
     Return how many are left open; their residuals are then at the top of ``rest``.
     """
-    X, norms, open_samples, exact_rest, rest, support, values, sizes, n_iter, violation, status = block
+    X, norms, open_samples, exact_rest, rest, support, values, sizes, n_iter, work, violation, status = block
     members, codes, slopes, found, pull, zeros, atoms, gram, residual = scratch
     penalty, positive, steps, exact = problem.penalty, problem.positive, problem.steps, problem.exact
     thresholds, dictionary = problem.thresholds, problem.dictionary
@@ -262,8 +273,9 @@ def _make_round(n_open, correlation, problem, block, scratch):
         farthest = _farthest_step(size, members, codes, slopes, steps, penalty, positive)
         farthest = max(farthest, _farthest_step(n_found, found, zeros, pull, steps, penalty, positive))
 
-        spent, no_room = n_iter[i] >= problem.max_iter, size + n_found > capacity
-        if spent or no_room or not farthest > near * norms[i]:  # the certificate, in float64
+        tired = work[i] >= problem.max_work
+        last, no_room = tired or n_iter[i] >= problem.max_iter, size + n_found > capacity
+        if last or no_room or not farthest > near * norms[i]:  # the certificate, in float64
             _correlate(size, members, exact, exact_rest, row, slopes)
             margin = problem.rounding * problem.longest * norms[i]
             n_found = _find(correlation, row, thresholds, margin, positive, found, pull)
@@ -272,10 +284,13 @@ def _make_round(n_open, correlation, problem, block, scratch):
             farthest = _farthest_step(size, members, codes, slopes, steps, penalty, positive)
             farthest = max(farthest, _farthest_step(n_found, found, zeros, pull, steps, penalty, positive))
         violation[i] = farthest / norms[i] if norms[i] != 0 else 0.0
-        if not violation[i] > problem.tol or spent:
-            status[i] = _OUT_OF_ITERATIONS if spent else _AT_REST  # of NaN
+        if not violation[i] > problem.tol or last:
             if violation[i] <= problem.tol:
                 status[i] = _CERTIFIED
+            elif last:
+                status[i] = _TOO_DENSE if tired else _OUT_OF_ITERATIONS
+            else:  # NaN
+                status[i] = _AT_REST
             continue
 
         no_room = size + n_found > capacity
@@ -285,7 +300,9 @@ def _make_round(n_open, correlation, problem, block, scratch):
             size += 1
         compute_gram(size, members, dictionary, atoms, gram)
         target = max(_INNER_TOL * problem.tol, 2 * problem.unit) * norms[i]
-        if not _descend(size, members, codes, slopes, gram, steps, penalty, positive, target):
+        most = problem.max_work - work[i]
+        spent = _descend(size, members, codes, slopes, gram, steps, penalty, positive, target, most)
+        if spent == 0:
             status[i] = _TOO_DENSE if no_room else _AT_REST
             continue
         kept = 0
@@ -294,6 +311,7 @@ def _make_round(n_open, correlation, problem, block, scratch):
             kept += values[i, kept] != 0
         sizes[i] = kept
         n_iter[i] += 1
+        work[i] += spent + size * size * X.shape[1] // _BLAS_FASTER
         write_residual(X, i, kept, support[i], values[i], exact, residual)
         for k in range(X.shape[1]):
             exact_rest[n_left, k] = rest[n_left, k] = residual[k]
@@ -373,11 +391,12 @@ def _keep_strongest(count, most, farthest, found, pull, steps, penalty, positive
 
 
 @njit(**FUSED)
-def _descend(size, members, codes, slopes, gram, steps, penalty, positive, target):
+def _descend(size, members, codes, slopes, gram, steps, penalty, positive, target, most):
     """Minimise over each member in turn until none moves the reconstruction by more than ``target``.
 
-    Return whether any did.
+    Return the work, in multiplications, which is at most a sweep above ``most``; 0 if none moved so far at all.
     """
+    work = 0
     for sweep in range(_MOST_SWEEPS):
         farthest = 0.0
         for p in range(size):
@@ -387,8 +406,11 @@ def _descend(size, members, codes, slopes, gram, steps, penalty, positive, targe
                 if move != 0:
                     farthest = max(farthest, abs(move) / np.sqrt(step))
                     codes[p] += move
+                    work += size
                     for q in range(size):
                         slopes[q] -= move * gram[p, q]
         if farthest <= target:
-            return sweep > 0
-    return True
+            return work if sweep > 0 else 0
+        if work >= most:
+            break
+    return work

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
-from skcode.solvers import alpha_max, duality_gap, fista, ista, lipschitz, objective
+from skcode.solvers import Status, alpha_max, duality_gap, fista, ista, lipschitz, objective
 
 MODULE = importlib.import_module("skcode.solvers.fista")
 
@@ -237,3 +237,30 @@ def test_an_all_zero_dictionary_gives_zero_codes():
     assert not result.codes.any()
     assert not result.dual_gap.any()
     assert lipschitz(np.zeros((5, 4))) == 0
+
+
+@pytest.mark.parametrize("solver", [fista, ista])
+def test_every_sample_says_how_its_work_ended(shift, solver):
+    X = shift.X_val[:20].astype(np.float32)
+    certified = solver(X, shift.dictionary, 0.1, max_iter=10_000)
+    assert (certified.status == Status.CERTIFIED).all()
+    cut_short = solver(X, shift.dictionary, 0.01, max_iter=3)
+    assert (cut_short.status == Status.OUT_OF_ITERATIONS).all()
+    result = solver(X, shift.dictionary, 0.1, tol=1e-15, max_iter=5000)
+    missed, early = result.dual_gap > 1e-15, result.n_iter < 5000
+    assert (missed & early).any()
+    assert (result.status[missed & early] == Status.AT_REST).all()
+    assert (result.status[~missed] == Status.CERTIFIED).all()
+    without_tol = solver(X, shift.dictionary, 0.1, tol=0, max_iter=5000)
+    assert (without_tol.n_iter == 5000).all()
+    assert (without_tol.status[missed & early] == Status.AT_REST).all()
+    assert (solver(X, shift.dictionary, 0.01, tol=0, max_iter=3).status == Status.OUT_OF_ITERATIONS).all()
+
+
+@pytest.mark.parametrize(("X", "alpha"), [([[3e-170, 1e-170]], 1e-171), ([[1e200, 1.0]], 1.0), ([[np.nan, 1.0]], 1.0)])
+def test_what_has_no_norm_in_float64_is_not_certified(X, alpha):
+    result = fista(np.array(X), np.eye(2), alpha)
+    assert np.isnan(result.dual_gap).all()
+    assert (result.status == Status.AT_REST).all()
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert np.isnan(duality_gap(np.array(X), np.zeros((1, 2)), np.eye(2), alpha)).all()

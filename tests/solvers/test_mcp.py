@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skcode.solvers import mcp, refit, working_set
+from skcode.penalties import L1
+from skcode.solvers import Status, coordinate_descent, mcp, refit, working_set
 
 
 def violation(X, codes, dictionary, alpha, gamma, positive):
@@ -80,10 +81,71 @@ def test_codes_scale_inversely_with_atoms(shift):
 
 def test_atoms_without_room_count_for_the_violation(shift, monkeypatch):
     monkeypatch.setattr(importlib.import_module("skcode.solvers.descent"), "_LARGEST_SET", 2)
-    result = mcp(shift.X_train[:20], shift.dictionary, 0.05, max_iter=5)
-    expected = violation(shift.X_train[:20], result.codes, shift.dictionary, 0.05, 3.0, True)
+    X = shift.X_train[:20]
+    result = mcp(X, shift.dictionary, 0.05)
+    expected = violation(X, result.codes, shift.dictionary, 0.05, 3.0, True)
     np.testing.assert_allclose(result.violation, expected, atol=1e-9)
-    assert result.violation.max() > 1e-4
+    missed = result.violation > 1e-4
+    assert missed.any()
+    assert (result.status == np.where(missed, Status.TOO_DENSE, Status.CERTIFIED)).all()
+    assert result.n_iter.max() < 100
+
+
+def test_where_there_is_no_room_the_strongest_come_first(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("skcode.solvers.descent"), "_LARGEST_SET", 3)
+    X = np.linspace(1, 2, 10)[None]
+    result = mcp(X, np.eye(10), 0.1, codes_init=np.zeros((1, 10)))
+    np.testing.assert_array_equal(np.flatnonzero(result.codes), [7, 8, 9])
+    assert result.status == Status.TOO_DENSE
+    crowded = mcp(X, np.eye(10), 0.1, codes_init=X)  # of a start as well
+    np.testing.assert_array_equal(np.flatnonzero(crowded.codes), [7, 8, 9])
+
+
+def test_work_is_bounded_and_a_sample_that_takes_too_much_is_too_dense(shift, monkeypatch):
+    module = importlib.import_module("skcode.solvers.descent")
+    monkeypatch.setattr(module, "_WORK", 0)
+    monkeypatch.setattr(module, "_LEAST_WORK", 50)
+    result = mcp(shift.X_train, shift.dictionary, 0.01, tol=1e-9)
+    assert (result.status == Status.TOO_DENSE).any()
+    assert set(result.status) <= {Status.TOO_DENSE, Status.CERTIFIED}
+    np.testing.assert_array_equal(result.violation <= 1e-9, result.status == Status.CERTIFIED)
+
+
+def test_the_start_keeps_to_max_iter(shift):
+    result = mcp(shift.X_train, shift.dictionary, 0.1, max_iter=0)
+    assert not result.codes.any()
+    assert not result.n_iter.any()
+    assert (result.status == Status.OUT_OF_ITERATIONS).all()
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-7, 0])
+@pytest.mark.parametrize("double_dictionary", [True, False])
+def test_the_violation_of_float32_codes_is_computed_in_float64(shift, tol, double_dictionary):
+    """And against the dictionary as it came, not as it is in float32."""
+    X, dictionary = shift.X_train.astype(np.float32), 30 * shift.dictionary
+    dictionary = dictionary if double_dictionary else dictionary.astype(np.float32)
+    result = mcp(X, dictionary, 3.0, tol=tol)
+    expected = violation(X.astype(float), result.codes.astype(float), dictionary.astype(float), 3.0, 3.0, True)
+    np.testing.assert_allclose(result.violation, expected, rtol=1e-6, atol=1e-14)
+    np.testing.assert_array_equal(result.status == Status.CERTIFIED, result.violation <= tol)
+
+
+@pytest.mark.parametrize("bad", [np.nan, 1e200, 1e-170])
+def test_what_has_no_norm_in_float64_is_not_certified(shift, bad):
+    X = shift.X_train[:4].copy()
+    X[1] *= bad
+    result = mcp(X, shift.dictionary, min(0.1, 0.1 * bad), max_iter=5)
+    assert np.isnan(result.violation[1])
+    assert result.status[1] == Status.AT_REST
+    assert np.isfinite(result.violation[[0, 2, 3]]).all()
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_coordinate_descent_solves_the_l1_problem(shift, positive):
+    found = coordinate_descent(shift.X_train, shift.dictionary, L1(0.1), positive=positive, tol=1e-10, max_iter=1000)
+    expected = working_set(shift.X_train, shift.dictionary, 0.1, positive=positive, tol=1e-13)
+    np.testing.assert_allclose(found.codes, expected.codes, atol=1e-5)
+    assert found.dual_gap is None
 
 
 def test_a_gamma_that_is_not_above_1_is_refused(shift):
