@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Best:
-    """Keeps the best weights, and says when there were none better for long.
+    """Keeps the best parameters, and says when there were none better for long.
 
     Parameters
     ----------
@@ -14,6 +14,11 @@ class Best:
         Epochs to wait for.
     tol : float
         Relative improvement that counts.
+
+    Attributes
+    ----------
+    parameters : Parameters or None
+        The best so far.
     """
 
     def __init__(self, patience, tol):
@@ -23,16 +28,9 @@ class Best:
         self.waited = 0
         self.parameters = None
 
-    def exhausted(self, error, training):
+    def exhausted(self, error, parameters):
         """Take note of an epoch; return whether to stop."""
         self.waited = 0 if error < (1 - self.tol) * self.error else self.waited + 1
         if error < self.error:
-            self.error = error
-            self.parameters = {name: value.copy() for name, value in training.parameters.items()}
+            self.error, self.parameters = error, parameters.copy()
         return self.waited >= self.patience
-
-    def restored(self, training):
-        """Return the training with the best weights, if any were noted."""
-        if self.parameters is not None:
-            training.parameters = self.parameters
-        return training
