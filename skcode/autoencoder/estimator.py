@@ -38,30 +38,30 @@ from .weights import Weights
 class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     """Codes in one feed-forward pass: amortised sparse inference, trained with its dictionary by gradient descent.
 
-    The loss of a mini-batch, on samples divided by the root mean square of their features (``scale_inputs``), is::
+    The loss of a mini-batch, on samples divided by the typical size of a feature (``scale_inputs``), is::
 
         mean over samples and features of (x - x_hat)^2  +  alpha * mean over samples of penalty(codes)
 
-    with the sum of codes as penalty of ``"relu"``, their number of ``"jumprelu"``, and none elsewhere. The error of
-    ``"matryoshka"`` is the mean of those of its widths. ``"gated"`` penalises the sum of the positive preactivations of
-    its gate, and adds the error of what they reconstruct as codes. With ``whiten``, the error is divided by the mean
-    variance of a feature. ``dead_latents="auxk"`` adds 1/32 of the share of the squared error that dead latents, at
-    most half as many for a sample as there are features, leave of it; only they are moved by that.
+    The penalty of ``"relu"`` is the sum of codes, that of ``"jumprelu"`` their number; the others have none, but for
+    ``"gated"``: it penalises the sum of the positive preactivations of its gate, and adds the error of what they
+    reconstruct as codes. The error of ``"matryoshka"`` is the mean of those of its widths. With ``whiten``, the error
+    is divided by the mean variance of a feature. ``dead_latents="auxk"`` adds 1/32 of the share of the squared error
+    that dead latents leave of it, at most half as many for a sample as there are features; it moves only them.
 
-    Trained with Adam; the scale is folded back into the weights at the end, so that every fitted attribute but
-    ``alpha_`` speaks of samples as they are. The defaults are meant to train well as they stand. Parameters that an
-    activation does not have are not used. The published settings [1]_ are::
+    Adam makes the steps. The scale is folded back into the weights at the end, so that every fitted attribute but
+    ``alpha_`` speaks of samples as they are. The defaults are meant to train well as they stand. The published settings
+    [1]_ are::
 
-        alpha=1e-4, bandwidth=1e-3, bias_init="zero", scale_inputs=False, learning_rate=5e-4, weight_decay=0.01,
-        warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None, batch_size=64, max_epochs=500
+        bias_init="zero", scale_inputs=False, learning_rate=5e-4, weight_decay=0.01, warmup=0, decay=0,
+        sparsity_warmup=0, renormalise_every=50, dead_latents=None, batch_size=64, max_epochs=500
 
-    and in the terms of the authors' code ``sae_type`` is ``activation`` (``MP`` is ``"matching_pursuit"``), ``width``
-    ``n_components``, ``gamma_reg`` ``alpha``, ``kval_topk`` and ``mp_kval`` ``n_active``, ``lr`` of AdamW
-    ``learning_rate`` with ``weight_decay=0.01``, ``renorm_every`` ``renormalise_every``, and the weights ``Ae``,
-    ``be``, ``Ad``, ``bd`` are ``encoder_components_``, ``encoder_bias_``, ``components_.T``, ``decoder_bias_``. An L1
-    loss of weight ``alpha`` is, for unscaled samples, the problem of `FISTACoder` with ``n_features / 2`` times that.
-    AdamW shrinks all parameters, and before its step; with its decay of 5e-6 a step that makes no difference beyond
-    that between seeds.
+    with ``alpha=1e-4`` where there is a penalty and ``bandwidth=1e-3`` for ``"jumprelu"``. In the terms of the authors'
+    code ``sae_type`` is ``activation`` (``MP`` is ``"matching_pursuit"``), ``width`` ``n_components``, ``gamma_reg``
+    ``alpha``, ``kval_topk`` and ``mp_kval`` ``n_active``, ``lr`` of AdamW ``learning_rate`` with ``weight_decay=0.01``,
+    ``renorm_every`` ``renormalise_every``, and the weights ``Ae``, ``be``, ``Ad``, ``bd`` are ``encoder_components_``,
+    ``encoder_bias_``, ``components_.T``, ``decoder_bias_``. An L1 loss of weight ``alpha`` is, for unscaled samples,
+    the problem of `FISTACoder` with ``n_features / 2`` times that. AdamW shrinks all parameters, and before its step;
+    with its decay of 5e-6 a step that makes no difference beyond that between seeds.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     target_l0 : float, optional
         Mean number of active latents wanted, in place of ``n_active`` and ``alpha``; not for ``"topk"`` and
         ``"matching_pursuit"``. At last, all thresholds are moved by the same so that it is met on the training samples,
-        or on those held out if there are any (``"relu"`` has none: it comes close).
+        or on those held out if there are any (``"relu"`` has none: it comes close). Equal preactivations are on or off
+        together; between them, what is nearest is taken.
     bandwidth : float, default=0.5
         Width of the kernel behind the threshold gradient of ``"jumprelu"``, in units of scaled preactivations.
     widths : array-like of int, optional
@@ -100,9 +101,11 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     bias_init : {"mean", "median", "zero"}, default="mean"
         Where the decoder bias starts: the mean of the training samples, their geometric median, or zero.
     scale_inputs : bool, default=True
-        Whether samples are divided by the root mean square of their features (less the mean, unless
-        ``bias_init="zero"``) for training, so that the other parameters do not depend on their scale. With ``whiten``
-        they do not anyway.
+        Whether samples are divided for training by the typical size of a feature, so that the other parameters do not
+        depend on their scale: the median norm of samples (less their mean, unless ``bias_init="zero"``), divided by the
+        root of the number of features. With ``whiten`` they do not anyway. With either, samples of more than 3 times
+        the median norm are scaled down to that, in training only: the squared error of a few loud ones would leave
+        nothing to the others.
     whiten : bool, default=False
         Whether samples are whitened for training (`skcode.preprocessing.PCAWhitener`): the encoder works and codes are
         penalised in whitened space, the error is that of samples as they are [7]_. Folded into the weights at the end;
@@ -343,7 +346,11 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         Warns
         -----
         ConvergenceWarning
-            If training was interrupted.
+            If training was interrupted; the fitted attributes are then those of the moment. If codes of training
+            samples have a mean L0 more than a quarter away from the one wanted, or had before thresholds were moved.
+        UserWarning
+            If a parameter is given that has no effect on this activation or beside ``target_l0``, or a few loud samples
+            hold much of the squares.
         """
         X = self._check_training_samples(X)
         rng = check_random_state(self.random_state)
@@ -359,8 +366,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         self._n_seen_samples = len(X)
         context = self._init_callback_context(max_subtasks=plan.n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        best = Best(self.n_iter_no_change, self.tol)
         variance = 1.0 if held_out is None else float(np.mean((held_out - self.mean_) ** 2)) or 1.0
+        best = Best(self.n_iter_no_change, self.tol, variance)
         try:
             for _ in range(plan.n_epochs):
                 task = context.subcontext(task_name="epoch")
@@ -369,10 +376,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
                 if held_out is not None:
                     self._store(training, training.weights(judge)[0])
                     entries["held_out"] = self._held_out_error(held_out)
-                    if training.is_settled(entries["mean_l0"]):
-                        # Without its penalty, a given alpha would be best before it works.
-                        price = 0.0 if plan.steered else entries["penalty"] * input_map.unit**2 / variance
-                        last = best.exhausted(entries["held_out"] + price, training.parameters)
+                    last = best.exhausted(entries, training)
                 record(self, entries, "epoch", plan.n_epochs)
                 last |= task.call_on_fit_task_end(
                     estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._at_present(training, judge)
@@ -400,12 +404,13 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """Train on from a block of samples; the blocks of a stream need not fit into memory together.
 
         One pass over the block, in mini-batches. The first block sets the scale of inputs, the whitening and the first
-        decoder bias. The schedules are laid out for 2,000 steps, without a decay of the learning rate at their end.
-        After a `fit`, training goes on from its weights, past the warm-up. The weights can be used after each block;
-        thresholds for a mean L0 are set by the block, or by the latest 1,024 samples if it has fewer. ``max_epochs``,
-        ``decay`` and ``validation_fraction`` have no effect on a stream, and changes of parameters of training but
-        ``batch_size`` none on one that has begun. A call that fails changes nothing: the next goes on from the weights
-        after the last that did not, with a fresh optimiser.
+        decoder bias. The schedules are laid out for 2,000 steps, and the learning rate does not fall at their end.
+        After a `fit`, training goes on from its weights, without a warm-up. The weights can be used after each block.
+        Thresholds for a mean L0 are set by the block, or by the latest 1,024 samples if it has fewer. ``max_epochs``,
+        ``decay`` and ``validation_fraction`` have no effect on a stream. Once it has begun, nor have changes of the
+        parameters of training, except ``batch_size``.
+
+        A call that fails or is interrupted changes nothing: the next block trains what it would have trained.
 
         Parameters
         ----------
@@ -425,6 +430,15 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             As in `fit`, or if ``X`` has other features than the samples before, or is of quite another scale than the
             first block, ``n_components`` or ``activation`` are not those of the `fit` before, all samples of the first
             block are the same, or with ``whiten`` it has no more of them than features.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If codes miss the mean L0 that is wanted by more than a quarter: once within the first 2,000 steps, in which
+            a penalty has to find its place, and once after them.
+        UserWarning
+            As in `fit`, from the first block; and once if the typical norm of a block is more than ten times, or less
+            than a tenth, of that of the samples that the scale of inputs was set by.
         """
         self._check_refine()
         fitted = hasattr(self, "components_")

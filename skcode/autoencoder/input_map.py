@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .._compiled import compiled
 from .._norms import sample_norms, typical_norm, warn_of_loud_samples
 from .._warnings import warn
 from ..preprocessing import PCAWhitener
@@ -83,14 +84,14 @@ class _Adapted(InputMap):
 
     def limited(self, X):
         """Return samples, those of more than 3 times the typical norm scaled down to that, about the centre."""
-        away = X - self.centre
-        norms = np.sqrt(np.einsum("ij,ij->i", away, away))
         most = _LOUDEST * self.typical
-        loud = norms > most
-        if not loud.any():
+        loud = np.empty(len(X), dtype=np.bool_)
+        if not _mark_loud(X, self.centre, most**2, loud):
             return X
         X = X.copy()
-        X[loud] = self.centre + away[loud] * (most / norms[loud])[:, None].astype(X.dtype)
+        away = X[loud] - self.centre
+        norms = np.linalg.norm(away, axis=1, keepdims=True)
+        X[loud] = self.centre + away * (most / norms).astype(X.dtype)
         return X
 
     def refuse(self, X):
@@ -232,6 +233,19 @@ def warn_of_strange_block(input_map: InputMap, X) -> bool:
             "begin anew with a clone and a block that is like the others."
         )
     return strange
+
+
+@compiled(fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
+def _mark_loud(X, centre, most, loud):
+    """Mark the samples whose squared distance from the centre is above ``most``; return how many there are."""
+    n_loud = 0
+    for i in range(X.shape[0]):
+        square = X.dtype.type(0)
+        for f in range(X.shape[1]):
+            square += (X[i, f] - centre[f]) * (X[i, f] - centre[f])
+        loud[i] = square > most
+        n_loud += loud[i]
+    return n_loud
 
 
 def _biases_times(weights, factor):

@@ -391,7 +391,7 @@ def test_large_blocks_set_thresholds_alone_and_are_not_kept(shift):
 @pytest.mark.parametrize("options", [{"scale_inputs": False}, {}, {"whiten": True}], ids=str)
 def test_early_stopping_weighs_the_penalty_as_training_does(shift, options, monkeypatch):
     judged = []
-    monkeypatch.setattr(Best, "exhausted", lambda self, error, parameters: bool(judged.append(error)))
+    monkeypatch.setattr(Best, "_is_enough", lambda self, error, parameters: bool(judged.append(error)))
     X = 1000 * shift.X_train
     sae = SparseAutoencoder(40, activation="relu", alpha=0.02, max_epochs=3, sparsity_warmup=0, **options)
     sae.set_params(validation_fraction=0.3, random_state=0).fit(X)
