@@ -17,6 +17,7 @@ from .weights import Weights
 # 95 % of the atoms be recovered, 5 87 %, 10 30 %, none 0 %. Samples of the protocol stay below 2.
 _LOUDEST = 3.0
 _FARTHEST = 1e6  # entry of a block of a stream, in units of scaled samples, before it is refused
+_TOLD_BY = 256  # samples of a block that its scale is told by
 _STRANGE = 10.0  # ratio of a block's typical norm to the first one's, either way, before a warning
 
 
@@ -108,8 +109,11 @@ class _Adapted(InputMap):
 
         From the centre, or from their own mean: what is much quieter than the mean is seen from there only.
         """
-        centres = [self.centre, X.mean(axis=0, dtype=np.float64)] if self.centre.any() and len(X) > 1 else [self.centre]
-        ratios = [typical_norm(sample_norms(X, centre)) / self.typical for centre in centres]
+        X = X[:_TOLD_BY].astype(np.float64)
+        away = X - self.centre
+        ratios = [typical_norm(np.linalg.norm(away, axis=1)) / self.typical]
+        if self.centre.any() and len(X) > 1:
+            ratios.append(typical_norm(np.linalg.norm(away - away.mean(axis=0), axis=1)) / self.typical)
         return max(ratios, key=lambda ratio: abs(np.log(ratio)) if ratio > 0 else 0.0)
 
 

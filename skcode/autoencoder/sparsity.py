@@ -11,7 +11,8 @@ import numpy as np
 from .activation import preactivation_of
 from .weights import Weights
 
-# Ratio of L0s, either way, before a warning. PLACEHOLDER
+# Ratio of mean L0s, either way, before a warning. Penalties that have had the time come within 2 % on the paper's
+# protocol (n=100, 6,000 steps); in a hundredth of it they leave twice to nine times as many codes.
 _MISSED = 1.25
 _TIES = 16  # preactivations that differ by less are equal, in units of the rounding of the largest
 

@@ -77,9 +77,11 @@ class Parameters:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that are there, by name."""
-        named = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: array for name, array in named if array is not None}
+        return {name: array for name in _NAMES if (array := getattr(self, name)) is not None}
 
     def copy(self) -> Parameters:
         """Return parameters of their own, C-contiguous and writable whatever these are."""
         return Parameters(**{name: np.array(array, order="C") for name, array in self.arrays().items()})
+
+
+_NAMES = tuple(field.name for field in fields(Parameters))  # once: every step of training goes through them
