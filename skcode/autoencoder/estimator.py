@@ -222,7 +222,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     ...     weight_decay=0.01, warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None,
     ...     max_epochs=20, random_state=0,
     ... ).fit(data.X_train)
-    >>> jump = SparseAutoencoder(50, activation="jumprelu", target_l0=5, max_epochs=50, random_state=0)
+    >>> jump = SparseAutoencoder(50, activation="jumprelu", target_l0=5, batch_size=16, max_epochs=50, random_state=0)
     >>> bool(abs((jump.fit(data.X_train).transform(data.X_train) != 0).sum(axis=1).mean() - 5) < 0.25)
     True
     """

@@ -109,11 +109,9 @@ class _Adapted(InputMap):
 
         From the centre, or from their own mean: what is much quieter than the mean is seen from there only.
         """
-        X = X[:_TOLD_BY].astype(np.float64)
-        away = X - self.centre
-        ratios = [typical_norm(np.linalg.norm(away, axis=1)) / self.typical]
-        if self.centre.any() and len(X) > 1:
-            ratios.append(typical_norm(np.linalg.norm(away - away.mean(axis=0), axis=1)) / self.typical)
+        X = X[:_TOLD_BY]
+        centres = [self.centre, X.mean(axis=0, dtype=np.float64)] if self.centre.any() and len(X) > 1 else [self.centre]
+        ratios = [typical_norm(sample_norms(X, centre)) / self.typical for centre in centres]
         return max(ratios, key=lambda ratio: abs(np.log(ratio)) if ratio > 0 else 0.0)
 
 
