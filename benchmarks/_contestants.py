@@ -74,7 +74,8 @@ def warm_up() -> None:
     for method in ("online", "softplus"):
         DictionaryLearner(20, method=method, max_epochs=1).fit(problem.X_train).transform(problem.X_train)
     for activation in _published.SAE_ACTIVATIONS:
-        SparseAutoencoder(20, activation=activation, n_active=3, max_epochs=1).fit(problem.X_train)
+        settings = {"n_active": 3} | _published.sae_settings(activation) | {"max_epochs": 1}
+        SparseAutoencoder(20, activation=activation, **settings).fit(problem.X_train)
     for restart in (True, False):
         for positive in (True, False):
             coder = FISTACoder(
@@ -140,7 +141,7 @@ def _learner(fit, problem, seed):
 
 def published_autoencoder(activation: str, problem: Problem, seed: int, **changes) -> SparseAutoencoder:
     """Train one of the paper's autoencoders with its published settings, but for ``changes``."""
-    settings = {"n_active": problem.n_active, "random_state": seed} | _published.SAE_SETTINGS | changes
+    settings = {"n_active": problem.n_active, "random_state": seed} | _published.sae_settings(activation) | changes
     return SparseAutoencoder(problem.n_components, activation=activation, **settings).fit(problem.X_train)
 
 

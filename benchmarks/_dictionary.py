@@ -249,7 +249,7 @@ def autoencoder(problem, seed, n_jobs, budget):
     def fit(n_epochs, some):
         sae = SparseAutoencoder(
             problem.n_components, activation="topk", n_active=problem.n_active, random_state=seed,
-            **_published.SAE_SETTINGS | {"max_epochs": n_epochs},
+            **_published.sae_settings("topk") | {"max_epochs": n_epochs},
         )  # fmt: skip
         begin = time.perf_counter()
         return sae.fit(some).components_, time.perf_counter() - begin
@@ -287,7 +287,7 @@ def seconds_of_an_epoch(problem: Problem, n_jobs: int) -> float:
     share = len(few) / len(problem.X)
     n_components, k = problem.n_components, problem.n_active
     if importlib.util.find_spec("torch") is None:
-        settings = _published.SAE_SETTINGS | {"max_epochs": 1}
+        settings = _published.sae_settings("topk") | {"max_epochs": 1}
         sae = SparseAutoencoder(n_components, n_active=k, random_state=0, **settings)
         begin = time.perf_counter()
         sae.fit(few)

@@ -20,9 +20,15 @@ SAE_SETTINGS = {
     "weight_decay": 0.01, "warmup": 0, "decay": 0, "sparsity_warmup": 0, "renormalise_every": 50,
     "dead_latents": None, "batch_size": 64, "max_epochs": 500,
 }  # fmt: skip
+_SAE_IDLE = {"alpha": ("relu", "jumprelu", "gated"), "bandwidth": ("jumprelu",)}  # settings, and where they matter
 FISTA_SETTINGS = {"solver": "fista", "max_iter": 100, "tol": 0.0, "restart": False}
 MCC_ID = {"padding": "noise", "random_state": 42}
 MCC_OOD = MCC_ID | {"selection": "variance"}
+
+
+def sae_settings(activation: str) -> dict:
+    """Return the published settings that an activation has."""
+    return {name: value for name, value in SAE_SETTINGS.items() if activation in _SAE_IDLE.get(name, (activation,))}
 
 
 class Point(NamedTuple):

@@ -98,11 +98,13 @@ def _cost(task):
 
 def trained(settings, problem, n_components, activation, seed, n_active, max_epochs, **parameters):
     """Return a trained autoencoder, and a row of what can be said of it without the truth."""
-    parameters |= {"activation": activation, "n_active": n_active, "random_state": 10_000 + seed}
+    parameters |= {"activation": activation, "random_state": 10_000 + seed}
+    if "target_l0" not in parameters:
+        parameters["n_active"] = n_active
     if max_epochs is not None:
         parameters["max_epochs"] = max_epochs
     if settings == "published":
-        parameters = _published.SAE_SETTINGS | parameters
+        parameters = _published.sae_settings(activation) | parameters
     start = time.perf_counter()
     sae = SparseAutoencoder(n_components, **parameters).fit(problem.X_train)
     seconds = time.perf_counter() - start

@@ -117,7 +117,8 @@ def problem(size: Size, seed: int):
 
 def with_skcode(activation, size, X, start, seed, n_jobs) -> dict:
     sae = SparseAutoencoder(
-        size.n_components, activation=activation, n_active=size.n_active, alpha=ALPHA, dictionary_init=start,
+        size.n_components, activation=activation, n_active=size.n_active,
+        alpha=ALPHA if activation == "relu" else "auto", dictionary_init=start,
         bias_init="zero", scale_inputs=False, learning_rate=LEARNING_RATE, weight_decay=0.0, warmup=0, decay=0,
         sparsity_warmup=0, dead_latents=None, batch_size=size.batch_size, max_epochs=size.n_epochs, random_state=seed,
         n_jobs=n_jobs,

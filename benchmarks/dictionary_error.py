@@ -126,7 +126,7 @@ def exact_codes(components: np.ndarray, X: np.ndarray, l0: int, penalty: str, bi
 def autoencoders(problem, l0: int, seed: int) -> list[dict]:
     """Return the rows of the autoencoder of all those trained that leaves least unexplained."""
     candidates = {"skcode's defaults": {}} | {
-        f"published settings, lr {rate:g}, {epochs} epochs": _published.SAE_SETTINGS
+        f"published settings, lr {rate:g}, {epochs} epochs": _published.sae_settings("topk")
         | {"learning_rate": rate, "max_epochs": epochs}
         for rate in LEARNING_RATES
         for epochs in EPOCHS

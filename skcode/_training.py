@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -36,16 +37,16 @@ def hold_out(X, fraction, rng):
 def record(estimator, entries, what, n_total=None, of="of"):
     """Count a pass in ``n_iter_``, add its entries to ``history_``, and print them if ``verbose`` asks for it.
 
-    Lists are replaced, not changed, so that a call that fails later has changed nothing; what a pass does not tell is
-    NaN. With ``verbose=1``, some twenty passes are printed if there are to be ``n_total``, else all, as with 2.
+    What a pass does not tell is NaN. With ``verbose=1``, some twenty are printed if there are to be ``n_total``, else
+    all, as with 2.
     """
-    n_before = estimator.n_iter_
-    names = [*estimator.history_, *(name for name in entries if name not in estimator.history_)]
-    estimator.history_ = {
-        name: [*estimator.history_.get(name, [math.nan] * n_before), float(entries.get(name, math.nan))]
-        for name in names
+    before, unknown = estimator.history_, [math.nan] * estimator.n_iter_
+    history = {
+        name: [*before.get(name, unknown), float(entries.get(name, math.nan))]
+        for name in [*before, *(name for name in entries if name not in before)]
     }
-    estimator.n_iter_ = n_before + 1
+    # Both at once, for no interrupt falls between two assignments; and to new lists, for others may hold the old ones.
+    estimator.history_, estimator.n_iter_ = history, estimator.n_iter_ + 1
     some = 1 if n_total is None or estimator.verbose > 1 else max(1, n_total // 20)
     if estimator.verbose and estimator.n_iter_ % some == 0:
         latest = ", ".join(f"{name} {values[-1]:.4g}" for name, values in estimator.history_.items())
@@ -73,7 +74,16 @@ class Adam:
         self._moments = {name: (np.zeros_like(value), np.zeros_like(value)) for name, value in parameters.items()}
 
     def step(self, gradients, factor=1.0, n_jobs=None):
-        """Move the parameters that ``gradients`` names, by ``factor`` times the learning rate; the others stay."""
+        """Move the parameters that ``gradients`` names, by ``factor`` times the learning rate; the others stay.
+
+        Raises
+        ------
+        ValueError
+            If one that is to move cannot be changed in place: it is not C-contiguous, or read-only.
+        """
+        for name in gradients:
+            if not self.parameters[name].flags.carray:
+                raise ValueError(f"Adam changes parameters in place: {name!r} must be C-contiguous and writable.")
         self.n_steps += 1
         rate = factor * self.learning_rate / (1 - self._BETA_1**self.n_steps)
         correction = math.sqrt(1 - self._BETA_2**self.n_steps)
@@ -91,6 +101,16 @@ class Adam:
                 move(part)
         else:
             for_each_in_threads(move, parts, n_jobs)
+
+    def copy(self, parameters):
+        """Return an optimiser that goes on from here, of parameters that are equal to those of this one."""
+        other = copy.copy(self)
+        other.parameters = parameters
+        other._moments = {
+            name: (np.array(first, order="C"), np.array(second, order="C"))
+            for name, (first, second) in self._moments.items()
+        }
+        return other
 
     def forget(self, name, rows):
         """Forget the gradients of some rows of a parameter."""

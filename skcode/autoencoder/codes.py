@@ -80,7 +80,7 @@ class Codes:
         if self._crowded:
             _gather(self.indptr, self.indices, rows @ decoder.T, values)
         else:
-            _correlate(self.indptr, self.indices, rows, decoder, values)
+            _products_at_places(self.indptr, self.indices, rows, decoder, values)
         return values
 
     def accumulate(self, rows):
@@ -88,7 +88,10 @@ class Codes:
         if self._crowded:
             return self.toarray().T @ rows
         total = np.empty((self.n_components, rows.shape[1]), dtype=rows.dtype)
-        _accumulate(*_by_component(self.indptr, self.indices, self.n_components), self.values, rows, total)
+        starts = np.empty(self.n_components + 1, dtype=np.int64)
+        samples, places = np.empty(len(self.indices), dtype=np.int32), np.empty(len(self.indices), dtype=np.int64)
+        _by_component(self.indptr, self.indices, starts, samples, places)
+        _accumulate(starts, samples, places, self.values, rows, total)
         return total
 
     def sum_by_component(self):
@@ -155,7 +158,7 @@ def _decode(indptr, indices, values, decoder, decoded):
 
 
 @compiled(fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
-def _correlate(indptr, indices, rows, decoder, values):
+def _products_at_places(indptr, indices, rows, decoder, values):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
             atom = indices[place]
@@ -166,14 +169,17 @@ def _correlate(indptr, indices, rows, decoder, values):
 
 
 @compiled()
-def _by_component(indptr, indices, n_components):
-    """Return where the places of each component begin in an order by component, their samples, and their places."""
-    starts = np.zeros(n_components + 1, dtype=np.int64)
+def _by_component(indptr, indices, starts, samples, places):
+    """Write where the places of each component begin in an order by component, their samples, and their places.
+
+    Nothing is returned: an interrupt while numba makes Python objects of new arrays would end in a ``SystemError``.
+    """
+    n_components = len(starts) - 1
+    starts[:] = 0
     for place in range(len(indices)):
         starts[indices[place] + 1] += 1
     for j in range(n_components):
         starts[j + 1] += starts[j]
-    samples, places = np.empty(len(indices), dtype=np.int32), np.empty(len(indices), dtype=np.int64)
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):
             slot = starts[indices[place]]
@@ -182,7 +188,6 @@ def _by_component(indptr, indices, n_components):
     for j in range(n_components, 0, -1):  # each has moved on to where the next begins
         starts[j] = starts[j - 1]
     starts[0] = 0
-    return starts, samples, places
 
 
 @compiled()

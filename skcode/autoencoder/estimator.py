@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
-from math import ceil
-from numbers import Integral
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._callbacks import CallbackSupportMixin, with_callbacks
-from .._norms import sample_norms, typical_norm
-from .._parallel import single_threaded_blas
-from .._training import hold_out, minibatches, record
+from .._training import hold_out, record
 from .._validation import (
     FLOATS,
     ArrayLike,
@@ -29,65 +26,41 @@ from .._validation import (
 )
 from .._warnings import warn
 from ..base import AmortisedCoder
-from ..preprocessing import PCAWhitener
-from .encoders import BatchTopK, Gated, JumpReLU, Matryoshka, ReLU, TopK, threshold_for
-from .input_map import InputMap, Scaling, Whitening
-from .pursuit import MatchingPursuit
-from .start import first_parameters, kept, latest, some
+from .input_map import input_map_for, warn_of_strange_block
+from .plan import ACTIVATIONS, Plan
+from .start import CENTRES, kept, latest
 from .stopping import Best
 from .training import Training
-
-ACTIVATIONS = {
-    "topk": TopK,
-    "batchtopk": BatchTopK,
-    "matryoshka": Matryoshka,
-    "relu": ReLU,
-    "jumprelu": JumpReLU,
-    "gated": Gated,
-    "matching_pursuit": MatchingPursuit,
-}
-_NAMES = {
-    "encoder": "encoder_components_",
-    "encoder_bias": "encoder_bias_",
-    "decoder": "components_",
-    "decoder_bias": "decoder_bias_",
-    "threshold": "threshold_",
-}
-_STEPS, _MOST_EPOCHS = 20_000, 500  # of training, by default
-_STREAM_STEPS = 2000  # that the schedules of a stream are laid out for
-_ACTIVE = 10
-_DEAD_AFTER = 400  # samples, in those between two uses of a latent if all were used alike
-_FARTHEST = 1e6  # entry of a block of a stream, in units of scaled samples
-_NESTED = (1 / 8, 1 / 4, 1 / 2, 1)
+from .weights import Weights
 
 
 class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     """Codes in one feed-forward pass: amortised sparse inference, trained with its dictionary by gradient descent.
 
-    The loss of a mini-batch, on samples divided by the root mean square of their features (``scale_inputs``), is::
+    The loss of a mini-batch, on samples divided by the typical size of a feature (``scale_inputs``), is::
 
         mean over samples and features of (x - x_hat)^2  +  alpha * mean over samples of penalty(codes)
 
-    with the sum of codes as penalty of ``"relu"``, their number of ``"jumprelu"``, and none elsewhere. The error of
-    ``"matryoshka"`` is the mean of those of its widths. ``"gated"`` penalises the sum of the positive preactivations of
-    its gate, and adds the error of what they reconstruct as codes. With ``whiten``, the error is divided by the mean
-    variance of a feature. ``dead_latents="auxk"`` adds 1/32 of the share of the squared error that dead latents, at
-    most half as many for a sample as there are features, leave of it; only they are moved by that.
+    The penalty of ``"relu"`` is the sum of codes, that of ``"jumprelu"`` their number; the others have none, but for
+    ``"gated"``: it penalises the sum of the positive preactivations of its gate, and adds the error of what they
+    reconstruct as codes. The error of ``"matryoshka"`` is the mean of those of its widths. With ``whiten``, the error
+    is divided by the mean variance of a feature. ``dead_latents="auxk"`` adds 1/32 of the share of the squared error
+    that dead latents leave of it, at most half as many for a sample as there are features; it moves only them.
 
-    Trained with Adam; the scale is folded back into the weights at the end, so that every fitted attribute but
-    ``alpha_`` speaks of samples as they are. The defaults are meant to train well as they stand. Parameters that an
-    activation does not have are not used. The published settings [1]_ are::
+    Adam makes the steps. The scale is folded back into the weights at the end, so that every fitted attribute but
+    ``alpha_`` speaks of samples as they are. The defaults are meant to train well as they stand. The published settings
+    [1]_ are::
 
-        alpha=1e-4, bandwidth=1e-3, bias_init="zero", scale_inputs=False, learning_rate=5e-4, weight_decay=0.01,
-        warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None, batch_size=64, max_epochs=500
+        bias_init="zero", scale_inputs=False, learning_rate=5e-4, weight_decay=0.01, warmup=0, decay=0,
+        sparsity_warmup=0, renormalise_every=50, dead_latents=None, batch_size=64, max_epochs=500
 
-    and in the terms of the authors' code ``sae_type`` is ``activation`` (``MP`` is ``"matching_pursuit"``), ``width``
-    ``n_components``, ``gamma_reg`` ``alpha``, ``kval_topk`` and ``mp_kval`` ``n_active``, ``lr`` of AdamW
-    ``learning_rate`` with ``weight_decay=0.01``, ``renorm_every`` ``renormalise_every``, and the weights ``Ae``,
-    ``be``, ``Ad``, ``bd`` are ``encoder_components_``, ``encoder_bias_``, ``components_.T``, ``decoder_bias_``. An L1
-    loss of weight ``alpha`` is, for unscaled samples, the problem of `FISTACoder` with ``n_features / 2`` times that.
-    AdamW shrinks all parameters, and before its step; with its decay of 5e-6 a step that makes no difference beyond
-    that between seeds.
+    with ``alpha=1e-4`` where there is a penalty and ``bandwidth=1e-3`` for ``"jumprelu"``. In the terms of the authors'
+    code ``sae_type`` is ``activation`` (``MP`` is ``"matching_pursuit"``), ``width`` ``n_components``, ``gamma_reg``
+    ``alpha``, ``kval_topk`` and ``mp_kval`` ``n_active``, ``lr`` of AdamW ``learning_rate`` with ``weight_decay=0.01``,
+    ``renorm_every`` ``renormalise_every``, and the weights ``Ae``, ``be``, ``Ad``, ``bd`` are ``encoder_components_``,
+    ``encoder_bias_``, ``components_.T``, ``decoder_bias_``. An L1 loss of weight ``alpha`` is, for unscaled samples,
+    the problem of `FISTACoder` with ``n_features / 2`` times that. AdamW shrinks all parameters, and before its step;
+    with its decay of 5e-6 a step that makes no difference beyond that between seeds.
 
     Parameters
     ----------
@@ -115,7 +88,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     target_l0 : float, optional
         Mean number of active latents wanted, in place of ``n_active`` and ``alpha``; not for ``"topk"`` and
         ``"matching_pursuit"``. At last, all thresholds are moved by the same so that it is met on the training samples,
-        or on those held out if there are any (``"relu"`` has none: it comes close).
+        or on those held out if there are any (``"relu"`` has none: it comes close). Equal preactivations are on or off
+        together; between them, what is nearest is taken.
     bandwidth : float, default=0.5
         Width of the kernel behind the threshold gradient of ``"jumprelu"``, in units of scaled preactivations.
     widths : array-like of int, optional
@@ -126,9 +100,11 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     bias_init : {"mean", "median", "zero"}, default="mean"
         Where the decoder bias starts: the mean of the training samples, their geometric median, or zero.
     scale_inputs : bool, default=True
-        Whether samples are divided by the root mean square of their features (less the mean, unless
-        ``bias_init="zero"``) for training, so that the other parameters do not depend on their scale. With ``whiten``
-        they do not anyway.
+        Whether samples are divided for training by the typical size of a feature, so that the other parameters do not
+        depend on their scale: the median norm of samples (less their mean, unless ``bias_init="zero"``), divided by the
+        root of the number of features. With ``whiten`` they do not anyway. With either, samples of more than 3 times
+        the median norm are scaled down to that, in training only: the squared error of a few loud ones would leave
+        nothing to the others.
     whiten : bool, default=False
         Whether samples are whitened for training (`skcode.preprocessing.PCAWhitener`): the encoder works and codes are
         penalised in whitened space, the error is that of samples as they are [7]_. Folded into the weights at the end;
@@ -245,7 +221,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     ...     weight_decay=0.01, warmup=0, decay=0, sparsity_warmup=0, renormalise_every=50, dead_latents=None,
     ...     max_epochs=20, random_state=0,
     ... ).fit(data.X_train)
-    >>> jump = SparseAutoencoder(50, activation="jumprelu", target_l0=5, max_epochs=50, random_state=0)
+    >>> jump = SparseAutoencoder(50, activation="jumprelu", target_l0=5, batch_size=16, max_epochs=50, random_state=0)
     >>> bool(abs((jump.fit(data.X_train).transform(data.X_train) != 0).sum(axis=1).mean() - 5) < 0.25)
     True
     """
@@ -260,7 +236,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         "bandwidth": [positive_real()],
         "widths": ["array-like", None],
         "dictionary_init": ["array-like", None],
-        "bias_init": [StrOptions({"median", "mean", "zero"})],
+        "bias_init": [StrOptions(set(CENTRES))],
         "scale_inputs": ["boolean"],
         "whiten": ["boolean"],
         "learning_rate": [positive_real(), None],
@@ -369,52 +345,55 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         Warns
         -----
         ConvergenceWarning
-            If training was interrupted.
+            If training was interrupted; the fitted attributes are then those of the moment. If codes of training
+            samples have a mean L0 more than a quarter away from the one wanted, or had before thresholds were moved.
+        UserWarning
+            If a parameter is given that has no effect on this activation or beside ``target_l0``, or a few loud samples
+            hold much of the squares.
         """
         X = self._check_training_samples(X)
-        self.__dict__.pop("_stream", None)
-        self._forget()
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
-        judge = X if held_out is None else held_out  # what thresholds are set by
+        judge = X if held_out is None else held_out
+        n_components, atoms = self._start(X)
+        plan = Plan.of_fit(self, n_components, len(X))
+        input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred)
+        training = Training.from_scratch(plan, X, atoms, input_map, rng)
+        self._forget()
+        self._input_map, self._stream, self.history_, self.n_iter_ = input_map, None, {}, 0
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
-        steps_an_epoch = ceil(len(X) / self.batch_size)
-        n_epochs = self.max_epochs or min(ceil(_STEPS / steps_an_epoch), _MOST_EPOCHS)
-        self._map = self._input_map(X)
-        training = self._start(X, rng, n_steps=n_epochs * steps_an_epoch)
-        self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
-        context = self._init_callback_context(max_subtasks=n_epochs)
+        self._n_seen_samples = len(X)
+        context = self._init_callback_context(max_subtasks=plan.n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        best = Best(self.n_iter_no_change, self.tol)
         variance = 1.0 if held_out is None else float(np.mean((held_out - self.mean_) ** 2)) or 1.0
+        best = Best(self.n_iter_no_change, self.tol, variance)
         try:
-            for epoch in range(n_epochs):
+            for _ in range(plan.n_epochs):
                 task = context.subcontext(task_name="epoch")
                 task.call_on_fit_task_begin(estimator=self, X=X, y=y)
-                entries = self._epoch(X, training, rng)
-                if isinstance(self.renormalise_every, Integral) and epoch % self.renormalise_every == 0:
-                    training.normalise()
-                last = False
+                entries, last = training.make_pass(X, self.batch_size), False
                 if held_out is not None:
-                    self._store(training, judge)
-                    entries["held_out"] = self._unexplained_by(self._blocks_read_off(held_out), held_out)
-                    if training.settled(entries["mean_l0"]):
-                        # Without its penalty, a given alpha would be best before it works.
-                        price = entries["penalty"] * self._map.unit**2 / variance if training.target_l0 is None else 0.0
-                        last = best.exhausted(entries["held_out"] + price, training)
-                record(self, entries, "epoch", n_epochs)
+                    self._store(training, training.weights(judge)[0])
+                    entries["held_out"] = self._held_out_error(held_out)
+                    last = best.exhausted(entries, training)
+                record(self, entries, "epoch", plan.n_epochs)
                 last |= task.call_on_fit_task_end(
-                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._public(training, judge)
+                    estimator=self, X=X, y=y, reconstruction_attributes=lambda: self._at_present(training, judge)
                 )
                 if last:
                     break
         except KeyboardInterrupt:
+            training.settle()
             which = "of the moment" if best.parameters is None else "that were best on the samples held out"
             warn(
                 f"training was interrupted after epoch {self.n_iter_}; the weights are those {which}.",
                 ConvergenceWarning,
             )
-        self._store(best.restored(training), judge)
+        weights, sparsity = training.weights(judge, best.parameters)
+        self._store(training, weights)
+        said = training.complaint(sparsity)
+        if said is not None:
+            warn(said, ConvergenceWarning)
         self._fit_refiner(X)
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
@@ -424,12 +403,13 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """Train on from a block of samples; the blocks of a stream need not fit into memory together.
 
         One pass over the block, in mini-batches. The first block sets the scale of inputs, the whitening and the first
-        decoder bias. The schedules are laid out for 2,000 steps, without a decay of the learning rate at their end.
-        After a `fit`, training goes on from its weights, past the warm-up. The weights can be used after each block;
-        thresholds for a mean L0 are set by the block, or by the latest 1,024 samples if it has fewer. ``max_epochs``,
-        ``decay`` and ``validation_fraction`` have no effect on a stream, and changes of parameters of training but
-        ``batch_size`` none on one that has begun. A call that fails changes nothing: the next goes on from the weights
-        after the last that did not, with a fresh optimiser.
+        decoder bias. The schedules are laid out for 2,000 steps, and the learning rate does not fall at their end.
+        After a `fit`, training goes on from its weights, without a warm-up. The weights can be used after each block.
+        Thresholds for a mean L0 are set by the block, or by the latest 1,024 samples if it has fewer. ``max_epochs``,
+        ``decay`` and ``validation_fraction`` have no effect on a stream. Once it has begun, nor have changes of the
+        parameters of training, except ``batch_size``.
+
+        A call that fails or is interrupted changes nothing: the next block trains what it would have trained.
 
         Parameters
         ----------
@@ -449,191 +429,103 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             As in `fit`, or if ``X`` has other features than the samples before, or is of quite another scale than the
             first block, ``n_components`` or ``activation`` are not those of the `fit` before, all samples of the first
             block are the same, or with ``whiten`` it has no more of them than features.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If codes miss the mean L0 that is wanted by more than a quarter: once within the first 2,000 steps, in which
+            a penalty has to find its place, and once after them.
+        UserWarning
+            As in `fit`, from the first block; and once if the typical norm of a block is more than ten times, or less
+            than a tenth, of that of the samples that the scale of inputs was set by.
         """
         fitted = hasattr(self, "components_")
-        dtype = [self.components_.dtype] if fitted else FLOATS
-        X = validate_data(self, X, dtype=dtype, order="C", reset=not fitted)
-        training, rng, judge = getattr(self, "_stream", (None, None, None))
-        if training is None or training.under_way:  # a block that failed has moved it
-            training, rng = self._begin_stream(X, fitted)
-        self._check_scale(X)
-        judge = latest(judge, X) if training.activation.thresholded else None
-        training.under_way = True
+        X = validate_data(self, X, dtype=[self.components_.dtype] if fitted else FLOATS, order="C", reset=not fitted)
+        # A block trains a copy, which takes the place of the stream when all has gone well.
+        training = self._stream.copy() if getattr(self, "_stream", None) else self._begin_stream(X, fitted)
+        training.input_map.refuse(X)
+        if "scale" not in training.told and warn_of_strange_block(training.input_map, X):
+            training.told |= {"scale"}
         self._add_to_mean(X)
-        entries = self._epoch(X, training, rng)
-        if isinstance(training.options["renormalise_every"], Integral):
-            training.normalise()
-        self._store(training, judge)
+        entries = training.make_pass(X, self.batch_size)
+        judge = X
+        if training.plan.activation.thresholded:
+            judge = latest(training.judged_by, X)
+            training.judged_by = kept(judge)
+        weights, sparsity = training.weights(judge)
+        self._store(training, weights)
+        # Of a missed mean L0, once while the penalty finds its place and once after.
+        said, stage = training.complaint(sparsity), "early" if training.n_done < training.plan.n_steps else "late"
+        if said is not None and stage not in training.told:
+            warn(said, ConvergenceWarning)
+            training.told |= {stage}
         self._fit_refiner(X)
         record(self, entries, "epoch")
-        self._stream = training, rng, None if judge is None else kept(judge)
-        training.under_way = False
+        self._stream = training
         return self
 
+    def _start(self, X):
+        n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])
+        if atoms is not None and not atoms.any():
+            raise ValueError("dictionary_init must hold atoms to start from, got zeros alone. Leave it out.")
+        return n_components, atoms
+
     def _begin_stream(self, X, fitted):
+        """Return the training of a stream, from where a fit has ended or from the first block."""
         rng = check_random_state(self.random_state)
         if fitted:
-            for name, of_fit, same in (
-                ("activation", type(self._activation).__name__, type(self._activation) is ACTIVATIONS[self.activation]),
-                ("n_components", len(self.components_), self.n_components in (None, len(self.components_))),
-            ):
-                if not same:
-                    raise ValueError(
-                        f"{name}={getattr(self, name)!r} is not what was fitted ({of_fit}), from where partial_fit "
-                        "goes on. Call fit, or use a clone."
-                    )
-        else:
-            self._map = self._input_map(X, first_block=True)
-            self.mean_, self._n_seen_samples = np.zeros(X.shape[1], dtype=X.dtype), 0
-            self.history_, self.n_iter_ = {}, 0
-        return self._start(X, rng, n_steps=_STREAM_STEPS, endless=True, fitted=fitted), rng
+            self._check_same("activation", type(self._activation).__name__, ACTIVATIONS[self.activation].__name__)
+            self._check_same("n_components", len(self.components_), self.n_components)
+            plan = Plan.of_stream(self, len(self.components_))
+            weights = Weights.of(self, X.dtype)
+            return Training.from_weights(plan, weights, self.alpha_, self._input_map, rng)
+        n_components, atoms = self._start(X)
+        plan = Plan.of_stream(self, n_components)
+        input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred, first_block=True)
+        self._input_map, self.history_, self.n_iter_ = input_map, {}, 0
+        self.mean_, self._n_seen_samples = np.zeros(X.shape[1], dtype=X.dtype), 0
+        return Training.from_scratch(plan, X, atoms, input_map, rng)
 
-    def _check_scale(self, X):
-        if type(self._map) is InputMap:
-            return
-        largest = float(np.abs(self._map(X)).max())
-        if not largest < _FARTHEST:
+    def _check_same(self, name, fitted, given):
+        if given not in (None, fitted):
             raise ValueError(
-                f"X must be of about the scale of the samples that the scale of inputs was set by, got one that is "
-                f"{largest:.0e} times as large. Leave it out, or begin anew with a clone."
+                f"{name}={getattr(self, name)!r} is not what was fitted ({fitted}), from where partial_fit goes on. "
+                "Call fit, or use a clone."
             )
 
-    def _start(self, X, rng, *, n_steps, endless=False, fitted=False):
-        """Return a `Training` from random weights, or from those that are fitted."""
-        n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])
-        if fitted:
-            n_components = len(self.components_)
-        n_active, widths = self._sizes(n_components)
-        target_l0 = self._wanted_l0(n_components, n_active)
-        kind = ACTIVATIONS[self.activation]
-        activation = kind(self.target_l0 or n_active if kind.of_batch else n_active, self.bandwidth, widths)
-        options = self.get_params(deep=False)
-        if self.learning_rate is None:
-            options["learning_rate"] = kind.learning_rate
-        if self.dead_after is None:
-            options["dead_after"] = ceil(_DEAD_AFTER * n_components / (self.target_l0 or n_active))
-        if fitted:
-            parameters = activation.unfolded(self._map.unfolded(self._of_inference(self.components_.dtype)))
-        else:
-            parameters = first_parameters(X, atoms, n_components, self.bias_init, self._map, rng)
-            activation.initialise(parameters)
-        feature_weight = self._map.feature_weight
-        training = Training(
-            activation, parameters, options, target_l0=target_l0 if activation.penalised else None,
-            feature_weight=None if feature_weight is None else feature_weight.astype(X.dtype),
-            n_steps=n_steps, endless=endless,
-        )  # fmt: skip
-        if fitted:
-            training.n_done = n_steps
-            if training.target_l0 is not None and self.alpha_ > 0:
-                training.alpha = self.alpha_  # where steering has got to
-        return training
-
-    def _sizes(self, n_components):
-        n_active = min(_ACTIVE, n_components) if self.n_active is None else self.n_active
-        if n_active > n_components:
-            raise ValueError(f"n_active={n_active} must be at most n_components={n_components}.")
-        if self.widths is None or self.activation != "matryoshka":
-            widths = [ceil(share * n_components) for share in _NESTED]
-        else:
-            widths = np.asarray(self.widths)
-            if widths.ndim != 1 or widths.dtype.kind not in "iu" or not (np.diff(widths, prepend=0) > 0).all():
-                raise ValueError(f"widths must be increasing positive integers, got {self.widths!r}.")
-            if widths[-1] != n_components:
-                raise ValueError(f"widths must end with n_components={n_components}, got {self.widths!r}.")
-        return n_active, sorted({int(width) for width in widths})
-
-    def _wanted_l0(self, n_components, n_active):
-        """Return the mean L0 that thresholds or the penalty are set for, or None."""
-        if self.target_l0 is not None:
-            if self.activation in ("topk", "matching_pursuit"):
-                raise ValueError(
-                    f"target_l0={self.target_l0:g} is not for activation={self.activation!r}: its L0 is n_active."
-                )
-            if self.target_l0 >= n_components:
-                raise ValueError(f"target_l0={self.target_l0:g} must be below n_components={n_components}.")
-            return float(self.target_l0)
-        return float(n_active) if self.alpha == "auto" else None
-
-    def _input_map(self, X, first_block=False):
-        if not (self.whiten or self.scale_inputs):
-            return InputMap()
-        centred = self.whiten or self.bias_init != "zero"
-        scale = typical_norm(sample_norms(X, X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])))
-        if scale == 0 and first_block:
-            raise ValueError(
-                f"the first block of a stream must hold samples that differ, since the scale of inputs comes from it; "
-                f"got n_samples={len(X)} that do not. Give a larger block."
-            )
-        if self.whiten and first_block and len(X) <= X.shape[1]:
-            raise ValueError(
-                f"the first block of a stream must hold more samples than n_features={X.shape[1]} with whiten=True, "
-                f"since the whitening comes from it; got n_samples={len(X)}. Give a larger block."
-            )
-        return Whitening(PCAWhitener().fit(X)) if self.whiten else Scaling(scale / np.sqrt(X.shape[1]) or 1.0)
-
-    def _epoch(self, X, training, rng):
-        """Make one pass over the samples; return the entries of ``history_``."""
-        sums, unit = np.zeros(3), self._map.unit
-        with single_threaded_blas():
-            for rows in minibatches(len(X), self.batch_size, rng):
-                sums += training.step(self._map(X[rows]))
-            if not (np.isfinite(sums).all() and training.is_finite()):
-                raise ValueError(
-                    f"training diverged in epoch {self.n_iter_ + 1}: learning_rate="
-                    f"{training.options['learning_rate']:g} is too large"
-                    + (", or X is not of moderate scale." if type(self._map) is InputMap else ".")
-                )
-            dead = len(training.dead) / len(training.idle)
-            if training.options["dead_latents"] == "resample":
-                training.resample(self._map(some(X, rng)), rng)
-        squared_error, penalty, mean_l0 = sums / len(X)
-        entries = {"squared_error": unit**2 * squared_error / X.shape[1], "penalty": penalty, "mean_l0": mean_l0}
-        entries["dead"] = dead
-        if training.activation.penalised:
-            entries["alpha"] = training.alpha
-        return entries
-
-    def _public(self, training, X):
-        """Return the fitted attributes that the weights of the moment make."""
-        activation = training.activation
-        parameters = activation.folded(training.parameters)
-        wanted = training.target_l0 if activation.penalised else activation.n_active
-        if activation.thresholded and wanted is not None:
-            judge = self._map(some(X, np.random.RandomState(0)))
-            parameters["threshold"] = threshold_for(wanted, parameters, judge)
-        parameters = self._map.folded(parameters)
-        public = {_NAMES[name]: value.copy() for name, value in parameters.items()}
-        if not activation.thresholded:
-            public.pop("threshold_", None)
-        return public | {
-            "offset_": public["decoder_bias_"],
-            "alpha_": float(training.alpha),
-            "_activation": activation,
-        }
-
-    def _store(self, training, X):
+    def _store(self, training, weights):
+        """Set the fitted attributes that a training makes; those that its activation does not have disappear."""
         self._forget()
-        self.__dict__.update(self._public(training, X))
+        self.components_ = weights.decoder
+        self.decoder_bias_ = self.offset_ = weights.decoder_bias
+        if weights.encoder is not None:
+            self.encoder_components_ = weights.encoder
+        if weights.encoder_bias is not None:
+            self.encoder_bias_ = weights.encoder_bias
+        if weights.threshold is not None:
+            self.threshold_ = weights.threshold
+        self.alpha_ = float(training.alpha)
+        self._refiner = None
+        self._activation = training.plan.activation
 
     def _forget(self):
-        for attribute in _NAMES.values():
-            self.__dict__.pop(attribute, None)  # of an earlier fit with another activation
+        """Drop the fitted attributes that only some activations have: another may have been fitted before."""
+        for name in ("encoder_components_", "encoder_bias_", "threshold_"):
+            self.__dict__.pop(name, None)
 
-    def _of_inference(self, dtype):
-        parameters = {
-            name: getattr(self, attribute).astype(dtype, copy=False)
-            for name, attribute in _NAMES.items()
-            if hasattr(self, attribute)
-        }
-        if "encoder_bias" in parameters:
-            parameters.setdefault("threshold", np.zeros_like(parameters["encoder_bias"]))
-        return parameters
+    def _at_present(self, training, judge):
+        """Return the attributes of an autoencoder with the weights of the moment."""
+        other = copy(self)
+        other._store(training, training.weights(judge)[0])
+        return vars(other)
 
     def _reader(self, dtype):
-        return partial(_read, activation=self._activation, parameters=self._of_inference(dtype))
+        return partial(_codes_of, activation=self._activation, weights=Weights.of(self, dtype))
+
+    def _held_out_error(self, X):
+        return self._unexplained_by(self._blocks_read_off(X), X)
 
 
-def _read(X, sparse, *, activation, parameters):
-    codes = activation.encode(parameters, X)
+def _codes_of(X, sparse, *, activation, weights):
+    codes = activation.encode(weights, X)
     return codes.tocsr() if sparse else codes.toarray()

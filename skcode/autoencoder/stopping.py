@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Best:
-    """Keeps the best weights, and says when there were none better for long.
+    """Keeps the best parameters, and says when there were none better for long.
 
     Parameters
     ----------
@@ -14,25 +14,37 @@ class Best:
         Epochs to wait for.
     tol : float
         Relative improvement that counts.
+    variance : float
+        Mean variance of a feature of the samples held out, in units of which their error is.
+
+    Attributes
+    ----------
+    parameters : Parameters or None
+        The best so far.
     """
 
-    def __init__(self, patience, tol):
+    def __init__(self, patience, tol, variance):
         self.patience = patience
         self.tol = tol
+        self.variance = variance
         self.error = np.inf
         self.waited = 0
         self.parameters = None
 
-    def exhausted(self, error, training):
-        """Take note of an epoch; return whether to stop."""
+    def exhausted(self, entries, training) -> bool:
+        """Take note of an epoch by its entries of ``history_``; return whether to stop.
+
+        Epochs before codes are as sparse as they are to be do not count.
+        """
+        if not training.is_settled(entries["mean_l0"]):
+            return False
+        price = 0.0
+        if not training.plan.steered:  # or a given alpha would be best before it works
+            price = entries["penalty"] * training.input_map.unit**2 / self.variance
+        return self._is_enough(entries["held_out"] + price, training.parameters)
+
+    def _is_enough(self, error, parameters):
         self.waited = 0 if error < (1 - self.tol) * self.error else self.waited + 1
         if error < self.error:
-            self.error = error
-            self.parameters = {name: value.copy() for name, value in training.parameters.items()}
+            self.error, self.parameters = error, parameters.copy()
         return self.waited >= self.patience
-
-    def restored(self, training):
-        """Return the training with the best weights, if any were noted."""
-        if self.parameters is not None:
-            training.parameters = self.parameters
-        return training

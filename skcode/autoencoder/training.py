@@ -1,153 +1,251 @@
-"""The training loop's state: parameters and optimiser, schedules, the steered penalty, and latents that went dead."""
+"""One training run: parameters and optimiser, schedules, the steered penalty, and latents that went dead."""
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from .._compiled import compiled
 from .._norms import unit_rows
-from .._parallel import map_chunks
-from .._training import Adam
+from .._parallel import map_chunks, single_threaded_blas
+from .._training import Adam, minibatches
+from .plan import Plan
+from .sparsity import Sparsity, calibrated, complaint
+from .start import first_parameters, some
+from .weights import Parameters, Weights
 
 _SHARD = 512  # samples that one thread takes of a mini-batch
-_STEERING = 0.01  # step of log(alpha) for each unit of log(L0 / target), at the full learning rate
-_FIRST_ALPHA = 5e-3  # of a penalty that is steered
-_NEAR_TARGET = 0.1  # in log(L0), where weights may be kept as the best
+# Step of log(alpha) for each unit of log(L0 / wanted), at the full learning rate; 0.004 was too slow, 0.03 swung.
+_STEERING = 0.01
+_MOST_RATIO = 1.0  # of log(L0 / wanted), that steering answers to
+_LEAST_L0 = 1e-2  # in place of none at all, which has no logarithm
+_NEAR_WANTED = 0.1  # in log(L0), where parameters may be kept as the best
 _MOST_AUXILIARY = 0.5  # dead latents that a sample may use, in numbers of features
-_RESAMPLED_UNTIL = 0.5  # of training
 _RESAMPLED_ENCODER = 0.2  # norm, in those of latents that are alive
 
 
 class Training:
-    """One training under way; pickles with its state.
+    """One training under way; `fit` feeds it epochs, `partial_fit` blocks.
 
     Parameters
     ----------
-    activation : Activation
-        Gives loss and gradients.
-    parameters : dict of ndarray
-        Changed in place.
-    options : dict
-        Parameters of the estimator, by their names.
-    target_l0 : float or None
-        Mean L0 that the penalty is steered to; None leaves ``alpha`` alone.
-    feature_weight : ndarray of shape (n_features,) or None
-        Weight of the squared error of each feature.
-    n_steps : int
-        Steps that the schedules are laid out for.
-    endless : bool
-        Whether there may be more, so that the learning rate must not decay.
+    plan : Plan
+        What to do.
+    parameters : Parameters
+        Where to start, for mapped samples; changed in place.
+    input_map : InputMap
+        What samples go through.
+    rng : RandomState
+        Source of the order of samples.
+
+    Attributes
+    ----------
+    alpha : float
+        Weight of the penalty, at its height.
+    n_done, n_passes : int
+        Steps made, and passes over samples.
+    idle : ndarray of shape (n_components,)
+        Samples since a latent was last on.
+    judged_by : ndarray or None
+        Of a stream, the latest samples.
+    told : frozenset of str
+        What a stream has warned of, and need not again.
     """
 
-    def __init__(self, activation, parameters, options, *, target_l0, feature_weight, n_steps, endless=False):
-        self.activation = activation
+    def __init__(self, plan, parameters, input_map, rng):
+        self.plan = plan
         self.parameters = parameters
-        self.options = options
-        self.target_l0 = target_l0
-        self.feature_weight = feature_weight
-        self.n_steps = n_steps
-        self.endless = endless
-        self.n_done = 0
-        self.under_way = False  # whether a block of a stream is, or was when it failed
-        self.optimiser = Adam(parameters, options["learning_rate"])
-        self.alpha = 0.0 if not activation.penalised else _FIRST_ALPHA if target_l0 is not None else options["alpha"]
-        self.idle = np.zeros(len(parameters["decoder"]), dtype=np.int64)  # samples since a latent was last on
+        self.input_map = input_map
+        self.rng = rng
+        self.optimiser = Adam(parameters.arrays(), plan.learning_rate)
+        self.alpha = plan.alpha
+        self.n_done = self.n_passes = 0
+        self.idle = np.zeros(plan.n_components, dtype=np.int64)
+        self.judged_by = None
+        self.told = frozenset()
+        weight = input_map.feature_weight
+        self._feature_weight = None if weight is None else weight.astype(parameters.decoder.dtype)
+
+    @classmethod
+    def from_scratch(cls, plan: Plan, X, atoms, input_map, rng) -> Training:
+        """Return a training from random weights, or from given atoms."""
+        return cls(plan, first_parameters(X, atoms, plan, input_map, rng), input_map, rng)
+
+    @classmethod
+    def from_weights(cls, plan: Plan, weights: Weights, alpha, input_map, rng) -> Training:
+        """Return a training that goes on from fitted weights and from where steering had got to, past all warm-ups."""
+        parameters = plan.activation.unfolded(input_map.unfolded(weights)).copy()
+        training = cls(replace(plan, warmup=0.0, sparsity_warmup=0.0), parameters, input_map, rng)
+        if plan.steered and alpha > 0:
+            training.alpha = alpha
+        return training
+
+    def copy(self) -> Training:
+        """Return a training that goes on from here on its own; if it fails, this one is as it was."""
+        other = copy.copy(self)
+        other.parameters = self.parameters.copy()
+        other.optimiser = self.optimiser.copy(other.parameters.arrays())
+        other.idle = np.array(self.idle)
+        other.rng = copy.deepcopy(self.rng)
+        return other
 
     @property
     def dead(self):
         """Which latents no sample of the last ``dead_after`` has used, as indices."""
-        return np.flatnonzero(self.idle > self.options["dead_after"])
+        return np.flatnonzero(self.idle > self.plan.dead_after)
+
+    def make_pass(self, X, batch_size) -> dict[str, float]:
+        """Make one pass over samples as they are; return the entries of ``history_``."""
+        sums, plan = np.zeros(3), self.plan
+        with single_threaded_blas():
+            for rows in minibatches(len(X), batch_size, self.rng):
+                sums += self.step(self._mapped(X[rows]))
+            if not (np.isfinite(sums).all() and self.is_finite()):
+                raise ValueError(
+                    f"training diverged in epoch {self.n_passes + 1}: learning_rate={plan.learning_rate:g} is too large"
+                    + ("." if self.input_map.adapts else ", or X is not of moderate scale.")
+                )
+            share_dead = len(self.dead) / plan.n_components
+            self.resample(X)
+        if plan.normalise_passes and self.n_passes % plan.normalise_passes == 0:
+            self.normalise()
+        self.n_passes += 1
+        squared_error, penalty, mean_l0 = sums / len(X)
+        unit = self.input_map.unit
+        entries = {"squared_error": unit**2 * squared_error / X.shape[1], "penalty": penalty, "mean_l0": mean_l0}
+        entries["dead"] = share_dead
+        if plan.activation.penalised:
+            entries["alpha"] = self.alpha
+        return entries
 
     def step(self, X):
         """Make one step on a mini-batch; return the sums over its samples of squared error, penalty and non-zeros."""
-        self.n_done += 1
-        done = self.n_done / self.n_steps
-        alpha = self.alpha * _ramp(done, self.options["sparsity_warmup"])
-        sums, used, gradients = self._gradients(X, alpha)
+        plan, decoder = self.plan, self.parameters.decoder
+        done = (self.n_done + 1) / plan.n_steps
+        sums, used, gradients = self._gradients(X, self.alpha * _ramp(done, plan.sparsity_warmup))
+        _project_off(gradients.decoder, decoder)
+        rate = self._rate(done)
+        self.optimiser.step(gradients.arrays(), rate, plan.n_jobs)
+        self._shrink(used, rate * plan.learning_rate * plan.weight_decay)
+        self.settle()
         self.idle += len(X)
         self.idle[used] = 0
-        decoder = self.parameters["decoder"]
-        _project_off(gradients["decoder"], decoder)
-        rate = self._rate(done)
-        self.optimiser.step(gradients, rate, self.options["n_jobs"])
-        self._decay(used, rate * self.options["learning_rate"] * self.options["weight_decay"])
-        self.activation.constrain(self.parameters)
-        if self.options["renormalise_every"] == "step":
-            self.normalise()
-        if self.activation.penalised and self.target_l0 is not None:
-            error = math.log(max(sums[2] / len(X), 1e-2) / self.target_l0)
-            self.alpha *= math.exp(_STEERING * rate * min(max(error, -1.0), 1.0))
+        if plan.steered:
+            error = math.log(max(sums[2] / len(X), _LEAST_L0) / plan.wanted_l0)
+            self.alpha *= math.exp(_STEERING * rate * min(max(error, -_MOST_RATIO), _MOST_RATIO))
+        self.n_done += 1
         return sums
 
-    def _decay(self, used, share):
-        """Shrink the weights of latents that were on, the others' not: or those that are rarely on would vanish."""
-        if share > 0:
-            for name in ("encoder", "decoder"):
-                if name in self.parameters:
-                    _shrink_rows(self.parameters[name], used, 1 - share)
-
-    def settled(self, mean_l0):
-        """Return whether codes are as sparse as they are to be, so that errors can be compared."""
-        if self.activation.penalised and self.n_done < self.options["sparsity_warmup"] * self.n_steps:
-            return False
-        return self.target_l0 is None or abs(math.log(max(mean_l0, 1e-2) / self.target_l0)) < _NEAR_TARGET
-
-    def is_finite(self):
-        """Return whether all parameters still are numbers."""
-        return all(np.isfinite(value).all() for value in self.parameters.values())
+    def settle(self):
+        """Bring parameters to where they are to be after each step, also where an interrupt has cut a step off."""
+        self.plan.activation.constrain(self.parameters)
+        if self.plan.normalise_steps:
+            self.normalise()
 
     def normalise(self):
         """Scale atoms to norm 1."""
-        _normalise_rows(self.parameters["decoder"])
+        _normalise_rows(self.parameters.decoder)
 
-    def resample(self, X, rng):
+    def is_settled(self, mean_l0):
+        """Return whether codes are as sparse as they are to be, so that errors can be compared."""
+        plan = self.plan
+        if plan.activation.penalised and self.n_done < plan.sparsity_warmup * plan.n_steps:
+            return False
+        return not plan.steered or abs(math.log(max(mean_l0, _LEAST_L0) / plan.wanted_l0)) < _NEAR_WANTED
+
+    def is_finite(self):
+        """Return whether all parameters still are numbers."""
+        return all(np.isfinite(array).all() for array in self.parameters.arrays().values())
+
+    def resample(self, X):
         """Give dead latents a new start at samples that are badly reconstructed (Bricken et al., 2023)."""
         dead = self.dead
-        if (self.n_done > _RESAMPLED_UNTIL * self.n_steps and not self.endless) or not len(dead):
+        if self.n_done > self.plan.resample_until or not len(dead):
             return
-        parameters = self.parameters
-        missed = -self.activation.step(parameters, X, 0.0, feature_weight=self.feature_weight).excess
-        loss = np.einsum("ij,ij->i", missed, missed, dtype=np.float64)
+        X = self._mapped(some(X, self.rng))
+        parameters, activation = self.parameters, self.plan.activation
+        residual = -activation.loss(parameters, X, 0.0, feature_weight=self._feature_weight).excess
+        loss = np.einsum("ij,ij->i", residual, residual, dtype=np.float64)
         if not loss.any():
             return
-        chosen = rng.choice(len(X), len(dead), p=loss**2 / np.sum(loss**2))
-        parameters["decoder"][dead] = unit_rows(missed[chosen])
-        if "encoder" in parameters:
+        chosen = self.rng.choice(len(X), len(dead), p=loss**2 / np.sum(loss**2))
+        parameters.decoder[dead] = unit_rows(residual[chosen])
+        if parameters.encoder is not None:
             alive = np.setdiff1d(np.arange(len(self.idle)), dead)
-            norm = np.linalg.norm(parameters["encoder"][alive], axis=1).mean() if len(alive) else 1.0
-            parameters["encoder"][dead] = parameters["decoder"][dead] * (_RESAMPLED_ENCODER * norm)
-            self.activation.restart(parameters, dead)
-        for name in set(parameters) - {"decoder_bias"}:
-            self.optimiser.forget(name, dead)
+            norm = np.linalg.norm(parameters.encoder[alive], axis=1).mean() if len(alive) else 1.0
+            parameters.encoder[dead] = parameters.decoder[dead] * (_RESAMPLED_ENCODER * norm)
+            activation.restart(parameters, dead)
+        for name in parameters.arrays():
+            if name != "decoder_bias":
+                self.optimiser.forget(name, dead)
         self.idle[dead] = 0
+
+    def weights(self, judge, parameters: Parameters | None = None) -> tuple[Weights, Sparsity | None]:
+        """Return the weights of inference for samples as they are, and how sparse codes are if a mean L0 is wanted.
+
+        Parameters
+        ----------
+        judge : ndarray of shape (n_samples, n_features)
+            Samples that thresholds are set by, and the mean L0 is measured on.
+        parameters : Parameters, optional
+            Others than those of the moment.
+        """
+        activation, wanted = self.plan.activation, self.plan.wanted_l0
+        weights, sparsity = activation.folded(parameters or self.parameters), None
+        if wanted is not None:
+            judge = self.input_map(some(judge, np.random.RandomState(0)))
+            if activation.thresholded:
+                weights, sparsity = calibrated(weights, judge, wanted)
+            else:
+                l0 = len(activation.encode(weights, judge).values) / len(judge)
+                sparsity = Sparsity(l0, l0)
+        return self.input_map.folded(weights).copy(), sparsity
+
+    def complaint(self, sparsity: Sparsity | None) -> str | None:
+        """Return what is to be said of a mean L0 that was wanted and did not come, or None."""
+        if sparsity is None:
+            return None
+        return complaint(sparsity, self.plan.wanted_l0, self.n_done, steered=self.plan.steered)
+
+    def _mapped(self, X):
+        return self.input_map(self.input_map.limited(X))
+
+    def _shrink(self, used, share):
+        """Shrink the weights of latents that were on, the others' not: or those that are rarely on would vanish."""
+        if share > 0:
+            for rows in (self.parameters.encoder, self.parameters.decoder):
+                if rows is not None:
+                    _shrink_rows(rows, used, 1 - share)
 
     def _gradients(self, X, alpha):
         """Return sums over samples, which latents were on, and the gradients."""
-        dead = self.dead if self.options["dead_latents"] == "auxk" else ()
+        dead = self.dead if self.plan.auxiliary else ()
         work = partial(self._shard, X=X, alpha=alpha, dead=dead)
-        if len(X) <= _SHARD or self.activation.of_batch:
+        if len(X) <= _SHARD or self.plan.activation.of_batch:
             return work(slice(None))
-        sums, used, gradients = zip(*map_chunks(work, len(X), _SHARD, self.options["n_jobs"]), strict=True)
-        total = gradients[0]
+        sums, used, gradients = zip(*map_chunks(work, len(X), _SHARD, self.plan.n_jobs), strict=True)
+        total = gradients[0].arrays()
         for more in gradients[1:]:
-            for name, value in more.items():
-                total[name] += value
-        return sum(sums), np.any(used, axis=0), total
+            for name, array in more.arrays().items():
+                total[name] += array
+        return sum(sums), np.any(used, axis=0), gradients[0]
 
     def _shard(self, part, *, X, alpha, dead):
-        step = self.activation.step(self.parameters, X[part], alpha, len(X), self.feature_weight)
+        activation = self.plan.activation
+        batch = activation.loss(self.parameters, X[part], alpha, len(X), self._feature_weight)
         if len(dead):
             n_active = max(1, int(_MOST_AUXILIARY * X.shape[1]))
-            self.activation.auxiliary(self.parameters, step, dead, n_active, len(X), self.feature_weight)
-        used, n_used = step.codes.used()
-        return np.array([step.squared_error, alpha * step.penalty, n_used]), used, step.gradients
+            activation.auxiliary(self.parameters, batch, dead, n_active, len(X), self._feature_weight)
+        used, n_used = batch.codes.used()
+        return np.array([batch.squared_error, alpha * batch.penalty, n_used]), used, batch.gradients
 
     def _rate(self, done):
-        rate = _ramp(done, self.options["warmup"])
-        return rate if self.endless else rate * _ramp(1 - done + 1 / self.n_steps, self.options["decay"])
+        """Return the share of the learning rate: it grows at the beginning and falls at the end."""
+        return _ramp(done, self.plan.warmup) * _ramp(1 - done + 1 / self.plan.n_steps, self.plan.decay)
 
 
 def _ramp(done, length):

@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 
@@ -72,3 +74,30 @@ def test_no_codes_at_all():
     assert codes.decode(np.ones((4, 2))).tolist() == [[0, 0]] * 3
     assert codes.accumulate(np.ones((3, 2))).tolist() == [[0, 0]] * 4
     assert codes.sum_by_component().tolist() == [0] * 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_an_interrupt_stays_one(rng):
+    """An interrupt must not become another error, which a fit would not catch: some 200 come in the middle of sums."""
+    codes, rows = largest(rng.standard_normal((64, 200)), 5), rng.standard_normal((64, 40))
+    expected = codes.accumulate(rows)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def interrupted(delay):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            while True:
+                codes.accumulate(rows)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        assert all(interrupted(delay) for delay in rng.uniform(2e-5, 2e-4, 200))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    np.testing.assert_array_equal(codes.accumulate(rows), expected)

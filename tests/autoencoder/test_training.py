@@ -1,48 +1,44 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from skcode.autoencoder.encoders import BatchTopK, Gated, JumpReLU, Matryoshka, TopK
+from skcode.autoencoder.input_map import InputMap
+from skcode.autoencoder.plan import Plan
 from skcode.autoencoder.pursuit import MatchingPursuit
 from skcode.autoencoder.training import Training
 
 N_COMPONENTS, N_FEATURES = 12, 6
-OPTIONS = {
-    "learning_rate": 0.1, "weight_decay": 0.0, "alpha": 0.01, "warmup": 0.0, "decay": 0.0, "sparsity_warmup": 0.0,
-    "dead_latents": None, "dead_after": 100, "renormalise_every": "step", "n_jobs": None,
-}  # fmt: skip
+PLAN = Plan(
+    activation=TopK(3), n_components=N_COMPONENTS, n_epochs=1, n_steps=100, wanted_l0=None, alpha=0.01,
+    learning_rate=0.1, weight_decay=0.0, warmup=0.0, decay=0.0, sparsity_warmup=0.0, normalise_steps=True,
+    normalise_passes=None, auxiliary=False, resample_until=np.inf, dead_after=100, whiten=False, scale=False,
+    bias_init="zero", n_jobs=None,
+)  # fmt: skip
 
 
-def training(rng, kind=TopK, n_steps=100, target_l0=None, endless=False, **options):
-    parameters = {
-        "encoder": rng.standard_normal((N_COMPONENTS, N_FEATURES)),
-        "encoder_bias": np.zeros(N_COMPONENTS),
-        "decoder": rng.standard_normal((N_COMPONENTS, N_FEATURES)),
-        "decoder_bias": np.zeros(N_FEATURES),
-    }
-    activation = kind(3, 0.5, [N_COMPONENTS])
-    activation.initialise(parameters)
-    return Training(
-        activation, parameters, OPTIONS | options, target_l0=target_l0, feature_weight=None, n_steps=n_steps,
-        endless=endless,
-    )  # fmt: skip
+def training(rng, activation=PLAN.activation, **changes):
+    encoder, decoder = (rng.standard_normal((N_COMPONENTS, N_FEATURES)) for _ in range(2))
+    parameters = activation.first(decoder, encoder, np.zeros(N_FEATURES))
+    return Training(replace(PLAN, activation=activation, **changes), parameters, InputMap(), rng)
 
 
-@pytest.mark.parametrize(("endless", "expected"), [(False, [0.5, 1, 1, 1, 1, 1, 1, 1, 2 / 3, 1 / 3]), (True, None)])
-def test_learning_rate_warms_up_and_decays(rng, endless, expected):
-    one = training(rng, n_steps=10, warmup=0.2, decay=0.3, endless=endless)
-    rates = [one._rate(step / 10) for step in range(1, 11)]
-    np.testing.assert_allclose(rates, [0.5] + 9 * [1] if expected is None else expected)
+@pytest.mark.parametrize(("decay", "last"), [(0.3, [2 / 3, 1 / 3]), (0.0, [1, 1])])
+def test_learning_rate_warms_up_and_decays(rng, decay, last):
+    one = training(rng, n_steps=10, warmup=0.2, decay=decay)
+    np.testing.assert_allclose([one._rate(step / 10) for step in range(1, 11)], [0.5] + 7 * [1] + last)
 
 
 def test_penalty_warms_up(rng):
     X = rng.standard_normal((50, N_FEATURES))
-    plain, slow = (training(np.random.RandomState(0), JumpReLU, sparsity_warmup=share) for share in (0.0, 0.5))
+    plain, slow = (training(np.random.RandomState(0), JumpReLU(0.5), sparsity_warmup=share) for share in (0.0, 0.5))
     assert slow.step(X)[1] == pytest.approx(plain.step(X)[1] / 50)
 
 
 def test_latents_are_dead_when_none_of_so_many_samples_used_them(rng):
     one = training(rng, learning_rate=1e-12)
-    one.parameters["encoder_bias"][:4] = -100
+    one.parameters.encoder_bias[:4] = -100
     for _ in range(3):
         one.step(rng.standard_normal((50, N_FEATURES)))
         assert one.idle[:4].tolist() == 4 * [50 * one.n_done]
@@ -53,71 +49,76 @@ def test_latents_are_dead_when_none_of_so_many_samples_used_them(rng):
 
 def test_auxiliary_loss_moves_the_dead_only(rng):
     X = rng.standard_normal((50, N_FEATURES))
-    plain, auxiliary = (training(np.random.RandomState(0), dead_latents=kind) for kind in (None, "auxk"))
+    plain, auxiliary = (training(np.random.RandomState(0), auxiliary=auxiliary) for auxiliary in (False, True))
     for one in (plain, auxiliary):
         one.idle[[2, 7]] = 1000
     (_, _, without), (_, _, with_it) = plain._gradients(X, 0.0), auxiliary._gradients(X, 0.0)
     for name in ("encoder", "decoder"):
-        moved = np.flatnonzero(np.any(without[name] != with_it[name], axis=1))
+        moved = np.flatnonzero(np.any(getattr(without, name) != getattr(with_it, name), axis=1))
         assert moved.tolist() == [2, 7]
 
 
-@pytest.mark.parametrize("kind", [TopK, BatchTopK, Matryoshka, JumpReLU])
-def test_large_batches_are_cut_where_their_samples_do_not_compete(rng, kind):
+@pytest.mark.parametrize(
+    "activation", [TopK(3), BatchTopK(3), Matryoshka(3, widths=(N_COMPONENTS,)), JumpReLU(0.5)], ids=str
+)
+def test_large_batches_are_cut_where_their_samples_do_not_compete(rng, activation):
     X = rng.standard_normal((1300, N_FEATURES)) * np.linspace(0.1, 3, 1300)[:, None]
-    one = training(rng, kind)
+    one = training(rng, activation)
     sums, used, gradients = one._gradients(X, 0.01)
-    whole = one.activation.step(one.parameters, X, 0.01)
+    whole = one.plan.activation.loss(one.parameters, X, 0.01)
     np.testing.assert_allclose(sums, [whole.squared_error, 0.01 * whole.penalty, whole.codes.used()[1]])
     np.testing.assert_array_equal(used, whole.codes.used()[0])
-    for name, gradient in gradients.items():
-        np.testing.assert_allclose(gradient, whole.gradients[name], atol=1e-12)
+    for name, gradient in gradients.arrays().items():
+        np.testing.assert_allclose(gradient, whole.gradients.arrays()[name], atol=1e-12)
 
 
 def test_resampling_starts_latents_at_what_is_missed(rng):
     X = 3 * rng.standard_normal((40, N_FEATURES))
-    one = training(rng, dead_latents="resample")
+    one = training(rng)
     one.step(X)
     one.idle[:] = 0
     one.idle[[2, 7]] = 1000
-    missed = -one.activation.step(one.parameters, X, 0.0).excess
+    missed = -one.plan.activation.loss(one.parameters, X, 0.0).excess
     missed /= np.linalg.norm(missed, axis=1, keepdims=True)
-    before = {name: value.copy() for name, value in one.parameters.items()}
-    one.resample(X, rng)
+    before = one.parameters.copy()
+    one.resample(X)
     alive = np.setdiff1d(np.arange(N_COMPONENTS), [2, 7])
-    norm = np.linalg.norm(before["encoder"][alive], axis=1).mean()
+    norm = np.linalg.norm(before.encoder[alive], axis=1).mean()
     for j in (2, 7):
-        assert np.max(missed @ one.parameters["decoder"][j]) == pytest.approx(1)
-        np.testing.assert_allclose(one.parameters["encoder"][j], 0.2 * norm * one.parameters["decoder"][j])
+        assert np.max(missed @ one.parameters.decoder[j]) == pytest.approx(1)
+        np.testing.assert_allclose(one.parameters.encoder[j], 0.2 * norm * one.parameters.decoder[j])
         assert not any(moment[j].any() for moment in one.optimiser._moments["decoder"])
-    np.testing.assert_array_equal(one.parameters["decoder"][alive], before["decoder"][alive])
+    np.testing.assert_array_equal(one.parameters.decoder[alive], before.decoder[alive])
     assert len(one.dead) == 0
 
 
-@pytest.mark.parametrize("kind", [JumpReLU, Gated, TopK, MatchingPursuit])
-def test_resampled_latents_are_used_again(rng, kind):
+@pytest.mark.parametrize("activation", [JumpReLU(0.5), Gated(), TopK(3), MatchingPursuit(3)], ids=str)
+def test_resampled_latents_are_used_again(rng, activation):
     X = 3 * rng.standard_normal((40, N_FEATURES))
-    one = training(rng, kind)
-    for name in set(one.parameters) & {"threshold", "magnitude_bias", "encoder_bias"}:
-        one.parameters[name][[2, 7]] = 50.0 if name == "threshold" else -50.0
+    one = training(rng, activation)
+    arrays = one.parameters.arrays()
+    for name in set(arrays) & {"threshold", "magnitude_bias", "encoder_bias"}:
+        arrays[name][[2, 7]] = 50.0 if name == "threshold" else -50.0
     one.idle[[2, 7]] = 1000
-    one.resample(X, rng)
-    used, _ = one.activation.step(one.parameters, X, 0.0).codes.used()
+    one.resample(X)
+    used, _ = one.plan.activation.loss(one.parameters, X, 0.0).codes.used()
     assert used[[2, 7]].all()
 
 
-def test_resampling_ends_half_way(rng):
-    one = training(rng, n_steps=2)
+def test_resampling_ends_when_planned(rng):
+    one = training(rng, resample_until=1.0)
     one.idle[3] = 1000
-    before = one.parameters["decoder"].copy()
+    before = one.parameters.decoder.copy()
     one.n_done = 2
-    one.resample(rng.standard_normal((40, N_FEATURES)), rng)
-    np.testing.assert_array_equal(one.parameters["decoder"], before)
+    one.resample(rng.standard_normal((40, N_FEATURES)))
+    np.testing.assert_array_equal(one.parameters.decoder, before)
 
 
 def test_penalty_is_steered_towards_the_target(rng):
     X = rng.standard_normal((50, N_FEATURES))
-    low, high = (training(np.random.RandomState(0), JumpReLU, target_l0=target) for target in (0.1, 11.0))
+    low, high = (
+        training(np.random.RandomState(0), JumpReLU(0.5), wanted_l0=target, alpha=5e-3) for target in (0.1, 11.0)
+    )
     start = low.alpha
     assert start == high.alpha > 0
     low.step(X)
@@ -126,11 +127,11 @@ def test_penalty_is_steered_towards_the_target(rng):
 
 
 def test_decay_spares_latents_that_are_not_used(rng):
-    one = training(rng, learning_rate=1e-3, weight_decay=100.0, renormalise_every=None)
-    one.parameters["encoder_bias"][4] = -100
-    before = one.parameters["encoder"].copy()
+    one = training(rng, learning_rate=1e-3, weight_decay=100.0, normalise_steps=False)
+    one.parameters.encoder_bias[4] = -100
+    before = one.parameters.encoder.copy()
     one.step(rng.standard_normal((50, N_FEATURES)))
-    share = np.linalg.norm(one.parameters["encoder"], axis=1) / np.linalg.norm(before, axis=1)
+    share = np.linalg.norm(one.parameters.encoder, axis=1) / np.linalg.norm(before, axis=1)
     assert share[4] == 1
     np.testing.assert_allclose(np.delete(share, 4), 0.9, atol=0.02)
 
@@ -138,4 +139,4 @@ def test_decay_spares_latents_that_are_not_used(rng):
 def test_atoms_have_norm_one_after_each_step(rng):
     one = training(rng)
     one.step(rng.standard_normal((50, N_FEATURES)))
-    np.testing.assert_allclose(np.linalg.norm(one.parameters["decoder"], axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(one.parameters.decoder, axis=1), 1)

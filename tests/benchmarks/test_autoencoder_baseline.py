@@ -39,6 +39,7 @@ def test_bad_arguments_are_named(job, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:codes ha(ve|d) a mean L0:sklearn.exceptions.ConvergenceWarning")
 def test_tiny_run(job, tmp_path, capsys):
     sizes = ["--n-components", "20", "--n-active", "3", "--n-samples", "200", "--max-epochs", "2", "--n-jobs", "1"]
     job.main([*sizes, "--activations", "topk", "relu", "gated", "--output", str(tmp_path)])
@@ -52,6 +53,7 @@ def test_tiny_run(job, tmp_path, capsys):
     assert "MCC=" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:codes ha(ve|d) a mean L0:sklearn.exceptions.ConvergenceWarning")
 def test_tiny_run_on_digits(job, tmp_path, capsys):
     sizes = ["--n-components", "20", "--n-active", "3", "--n-samples", "200", "--max-epochs", "2", "--n-jobs", "1"]
     job.main(["--data", "digits", *sizes, "--activations", "topk", "batchtopk", "--output", str(tmp_path)])

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from skcode.autoencoder.training import Training
+
 TINY = ["--sizes", "small", "--n-components", "30", "--n-samples", "200", "--n-active", "3"]
 
 
@@ -12,10 +14,8 @@ def test_batches_are_those_of_the_estimator(job, monkeypatch):
     size = job.adjusted(job.SIZES["small"], job.parse(TINY))._replace(n_epochs=2)
     X, start = job.problem(size, 100)
     seen = []
-    step = job.SparseAutoencoder._epoch.__globals__["Training"].step
-    monkeypatch.setattr(
-        job.SparseAutoencoder._epoch.__globals__["Training"], "step", lambda self, X: seen.append(X) or step(self, X)
-    )
+    step = Training.step
+    monkeypatch.setattr(Training, "step", lambda self, X: seen.append(X) or step(self, X))
     job.with_skcode("topk", size, X, start, 100, 1)
     expected = [batch for epoch in job.batches(size, X, 100) for batch in epoch]
     assert len(seen) == len(expected) == 8
