@@ -39,14 +39,12 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**29))
 
 import numpy as np
 from _harness import Parser, Progress, fail, natural, output_directory, print_table, writable, write_results
+from _published_encoders import LEARNING_RATE, PublishedPerceptron, free_codes
 from joblib import Parallel, delayed
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 
 from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder
-from skcode._training import Adam
-from skcode.coding._amortised import loss_and_gradients
-from skcode.coding.mlp_coder import Perceptron
 from skcode.metrics import mcc_score
 
 TASKS = {
@@ -76,7 +74,6 @@ ENCODERS = {"sae": 1.0, "mlp32": 2.0, "mlp256": 10.0, "sae_atoms": 1.0, "mlp32_a
 COSTS = {**ENCODERS, "sparse_coding": 1.0, "dl_fista": 0.3, "learner": 0.1}
 N_LAYERS = 16
 BATCH_SIZE = 256
-LEARNING_RATE = 1e-3
 WEIGHT = 0.01  # of the mean absolute code beside the mean squared error
 TOL = 1e-4
 INK, BLUE, ORANGE, GREEN = "#222222", "#0072b2", "#d55e00", "#009e73"
@@ -213,7 +210,7 @@ def train(task: str, fit: str, seed: int, number: int, data: dict, alpha: float,
     if fit == "learner":
         return DictionaryLearner(options.n_components, random_state=seed).fit(data["X"])
     if fit == "sparse_coding":
-        components = free_codes(data["X"], options.n_components, 2 * options.steps, seed)
+        components = free_codes(data["X"], options.n_components, WEIGHT, 2 * options.steps, seed)
         return FISTACoder(components, alpha=alpha).fit(data["X"])
     if fit == "dl_fista":
         return DictionaryLearner(
@@ -232,69 +229,6 @@ def train(task: str, fit: str, seed: int, number: int, data: dict, alpha: float,
     else:
         coder = MLPCoder(n_hidden=WIDTHS[fit.removesuffix("_atoms")], **settings)
     return coder.fit(data["X"], data["codes"] if task == "codes" else None)
-
-
-class PublishedPerceptron:
-    """A perceptron trained as published, from a random start and on all samples at once.
-
-    Known codes are learned by the cosine of each with the true one, over samples; `MLPCoder` takes their squared error.
-    Else there are no biases. Atoms to be learned are normalised after each step; those of `MLPCoder` move on the
-    sphere.
-    """
-
-    def __init__(self, n_hidden, alpha, seed):
-        self.n_hidden = n_hidden
-        self.alpha = alpha
-        self.seed = seed
-
-    def fit(self, task, data, n_steps):
-        rng = np.random.RandomState(self.seed)
-        X, dictionary = data["X"], data["dictionary"]
-        if task == "neither":
-            dictionary = normalize(rng.standard_normal(dictionary.shape).astype(X.dtype))
-        self.network = Perceptron(self.n_hidden, "random", bias=task == "codes")
-        self.parameters = self.network.initialise(dictionary, self.alpha, rng) | {"dictionary": dictionary}
-        optimiser = Adam(self.parameters, LEARNING_RATE)
-        for _ in range(n_steps):
-            if task == "codes":
-                codes, kept = self.network.forward(self.parameters, X)
-                gradients = self.network.backward(self.parameters, X, kept, -slope_of_cosines(codes, data["codes"]))
-            else:
-                gradients = loss_and_gradients(self.network, self.parameters, X, None, self.alpha)[2]
-            if task == "dictionary":
-                del gradients["dictionary"]
-            optimiser.step(gradients)
-            if task == "neither":
-                self.parameters["dictionary"][:] = normalize(self.parameters["dictionary"])
-        return self
-
-    def transform(self, X):
-        return self.network.forward(self.parameters, X)[0]
-
-
-def slope_of_cosines(codes: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return the gradient of the mean cosine of columns with the true ones."""
-    norms = np.maximum(np.linalg.norm(codes, axis=0), 1e-8)
-    codes, true = codes / norms, true / np.maximum(np.linalg.norm(true, axis=0), 1e-8)
-    return (true - np.sum(codes * true, axis=0) * codes) / (norms * codes.shape[1])
-
-
-def free_codes(X: np.ndarray, n_components: int, n_steps: int, seed: int) -> np.ndarray:
-    """Return the dictionary learned as published: joint Adam on it and on the logarithms of the codes of all samples.
-
-    The loss is a mean over all entries, as published: with gradients that small, Adam's epsilon counts.
-    """
-    rng = np.random.RandomState(seed + 10_000)  # whose first draws are not the problem's
-    log_codes = np.full((len(X), n_components), -10.0, dtype=X.dtype)
-    components = rng.standard_normal((n_components, X.shape[1])).astype(X.dtype)
-    optimiser = Adam({"log_codes": log_codes, "components": components}, LEARNING_RATE)
-    for _ in range(n_steps):
-        components[:] = normalize(components)
-        codes = np.exp(log_codes)
-        error = (codes @ components - X) * X.dtype.type(2 / X.size)
-        slope = error @ components.T + X.dtype.type(WEIGHT / codes.size)
-        optimiser.step({"log_codes": slope * codes, "components": codes.T @ error})
-    return normalize(components)
 
 
 def judge(task: str, fit: str, coder, data: dict, alpha: float) -> list[dict]:

@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
             of_codes = (codes.data.nbytes + codes.indices.nbytes + codes.indptr.nbytes) / 1e6
             rows.append(
                 {"offset": str(offset), "samples": len(X), "seconds": seconds, "mb_before": before,
-                 "mb_of_codes": of_codes, "mb_peak": watch.peak}
+                 "mb_of_codes": of_codes, "mb_peak": max(watch.peak, before)}
             )  # fmt: skip
             del codes
         del X

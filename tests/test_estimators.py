@@ -35,6 +35,7 @@ ESTIMATORS = [
 pytestmark = pytest.mark.filterwarnings("ignore:codes ha(ve|d) a mean L0:sklearn.exceptions.ConvergenceWarning")
 
 
+@pytest.mark.filterwarnings("ignore:the mean of X holds")  # of uniform numbers
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -153,6 +153,8 @@ def finish_on_gram(projected, correlations, problem, block, room):
             if n_new == NO_ROOM:
                 if not _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual):
                     write_residual(X, i, sample.size, support[i], values[i], exact, residual)
+                if not solved:
+                    sample.waited = max(sample.waited, 1)
                 n_left = _leave_open(i, n_left, block.open_samples, block.rest, residual)
                 break
             lowest, size = objective, size + n_new
@@ -197,8 +199,10 @@ def make_round(n_open, correlations, problem, block, room):
         settled = False
         if sample.waited == 0:
             _multiply(size, atoms, problem.dictionary, gram)
-            settled = _solve(size, sample.rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
-            settled = settled and _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+            solved = _solve(size, sample.rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
+            settled = _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+            if settled and not solved:
+                sample.waited = 1  # if that is not good enough, the direct method is next
         else:
             sample.n_iter += 1
         if not settled:

@@ -120,7 +120,7 @@ def test_the_refinement_follows_the_dictionary_and_the_offset(shift):
     [
         (MLPCoder(n_hidden=8, max_epochs=2), r"their largest feature, less the offset, is 0\.00"),
         (LISTACoder(n_layers=2, max_epochs=2), r"their largest feature, less the offset, is 0\.00"),
-        (SparseAutoencoder(activation="relu", n_active=2, max_epochs=20), "their largest feature"),
+        (SparseAutoencoder(activation="relu", alpha=0.1, max_epochs=20), "their largest feature"),
         (Projection(None, refine=FISTACoder()), r"with alpha=0\.1: above .* Lower alpha"),
     ],
     ids=["perceptron", "lista", "autoencoder", "refined"],

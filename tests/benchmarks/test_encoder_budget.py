@@ -1,6 +1,7 @@
 """The budget of inference: the toy problem, counted operations, bad arguments, and a tiny run."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,8 +61,8 @@ def test_perceptrons_start_as_published_or_from_the_atoms(job, task):
     data = job.toy(options, 100)
     published, ours = (job.train(task, fit, 0, 0, data, 0.0025, options) for fit in ("mlp32", "mlp32_atoms"))
     assert (ours.n_hidden, ours.init, ours.bias) == (32, "atoms", True)
-    assert published.parameters["hidden"].shape == (8, 32)
-    assert published.parameters["output_bias"].any() == (task == "codes")
+    assert published.parameters["weights_0"].shape == (8, 32)
+    assert published.parameters["bias_1"].any() == (task == "codes")
     np.testing.assert_allclose(np.linalg.norm(published.parameters["dictionary"], axis=1), 1, rtol=1e-6)
     assert (published.parameters["dictionary"] == data["dictionary"]).all() == (task != "neither")
 
@@ -78,8 +79,8 @@ def test_starts_differ_and_their_mean_counts(job):
     options = job.parse(["--n-samples", "80", "--steps", "2"])
     data = job.toy(options, 100)
     first, again, other = (job.train("codes", "mlp32", 100, n, data, 0.0025, options).parameters for n in (0, 0, 1))
-    np.testing.assert_array_equal(first["hidden"], again["hidden"])
-    assert not np.isclose(first["hidden"], other["hidden"]).any()
+    np.testing.assert_array_equal(first["weights_0"], again["weights_0"])
+    assert not np.isclose(first["weights_0"], other["weights_0"]).any()
     rows = [
         {"task": "codes", "method": "sae", "seed": seed, "mcc": mcc} for seed, mcc in ((0, 0.2), (0, 0.4), (1, 0.9))
     ]
@@ -87,6 +88,7 @@ def test_starts_differ_and_their_mean_counts(job):
 
 
 def test_slope_of_cosines(job):
+    slope_of_cosines = sys.modules["_published_encoders"].slope_of_cosines
     rng = np.random.RandomState(100)
     codes, true = rng.random_sample((2, 20, 3))
 
@@ -95,12 +97,12 @@ def test_slope_of_cosines(job):
 
     step = 1e-6 * rng.standard_normal(codes.shape)
     change = mean_cosine(codes + step) - mean_cosine(codes - step)
-    assert np.sum(job.slope_of_cosines(codes, true) * step) == pytest.approx(change / 2, rel=1e-5)
+    assert np.sum(slope_of_cosines(codes, true) * step) == pytest.approx(change / 2, rel=1e-5)
 
 
 def test_free_codes_learn_a_dictionary(job):
     data = job.toy(job.parse(["--n-components", "6", "--n-active", "1", "--n-samples", "400"]), 100)
-    few, many = (job.free_codes(data["X"], 6, n_steps, 0) for n_steps in (1, 12_000))
+    few, many = (job.free_codes(data["X"], 6, job.WEIGHT, n_steps, 0) for n_steps in (1, 12_000))
     np.testing.assert_allclose(np.linalg.norm(many, axis=1), 1, rtol=1e-6)
     cosines = [match_dictionaries(data["dictionary"], each).mean_cosine for each in (few, many)]
     assert cosines[0] < 0.8 < 0.95 < cosines[1]

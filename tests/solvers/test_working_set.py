@@ -65,6 +65,7 @@ def test_every_miss_is_warned_of_whatever_the_threads_and_the_format(problem, ma
             dictionary, alpha=alpha, positive=positive, max_iter=max_iter, n_jobs=n_jobs, sparse_output=sparse_output
         )
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("ignore", UserWarning)  # of dictionaries of zeros
             warnings.simplefilter("always", ConvergenceWarning)
             coder.fit(X)
             caught.clear()
