@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
+from ..penalties import MCP
 from ..solvers import PreparedDictionary, mcp
 
 
@@ -61,8 +62,8 @@ class Coder(NamedTuple):
         """Return the sum over samples of what their codes minimise."""
         codes = self.codes(X, components)
         residuals = X - codes @ components
-        size = np.minimum(np.abs(codes.data), self.gamma * self.alpha).astype(np.float64)
-        return 0.5 * sum_of_squares(residuals) + float(np.sum(self.alpha * size - size**2 / (2 * self.gamma)))
+        penalty = MCP(self.alpha, self.gamma).value(codes.data.astype(np.float64))
+        return 0.5 * sum_of_squares(residuals) + float(penalty.sum())
 
     def tell(self, X: np.ndarray, codes: sp.csr_array, residuals: np.ndarray) -> Step:
         """Return what samples showed."""

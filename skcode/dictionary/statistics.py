@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._compiled import compiled
+from .._rows import subtract_rows
 
 # Sums may be reordered, or they would not be vectorised. Nothing here is a certificate.
 _FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
@@ -123,7 +124,8 @@ def _update_atoms(components, A, B, n_sweeps):
     largest = zero
     for j in range(n_components):
         largest = max(largest, A[j, j])
-    others, atom = np.empty(n_components, np.intp), np.empty(n_features, components.dtype)
+    others, weights = np.empty(n_components, np.intp), np.empty(n_components, components.dtype)
+    atom = np.empty(n_features, components.dtype)
     for _ in range(n_sweeps):
         for j in range(n_components):
             own = A[j, j]
@@ -131,27 +133,11 @@ def _update_atoms(components, A, B, n_sweeps):
                 continue
             count = 0
             for k in range(n_components):
-                others[count] = k
+                others[count], weights[count] = k, A[j, k]
                 count += (A[j, k] != zero) & (k != j)
             for k in range(n_features):
                 atom[k] = B[j, k]
-            p = 0
-            while p + 4 <= count:  # four atoms a pass: the sum is loaded and stored once for all
-                j0, j1, j2, j3 = others[p], others[p + 1], others[p + 2], others[p + 3]
-                a0, a1, a2, a3 = A[j, j0], A[j, j1], A[j, j2], A[j, j3]
-                for k in range(n_features):
-                    atom[k] -= (
-                        a0 * components[j0, k]
-                        + a1 * components[j1, k]
-                        + a2 * components[j2, k]
-                        + a3 * components[j3, k]
-                    )
-                p += 4
-            while p < count:
-                j0, a0 = others[p], A[j, others[p]]
-                for k in range(n_features):
-                    atom[k] -= a0 * components[j0, k]
-                p += 1
+            subtract_rows(atom, count, others, weights, components)
             norm = 0.0  # in float64: the square of what is small or large need not be a float32
             for k in range(n_features):
                 norm += np.float64(atom[k]) * np.float64(atom[k])
