@@ -94,7 +94,7 @@ class Correlations(NamedTuple):
     bits: np.ndarray
 
 
-class Search(NamedTuple):
+class Finder(NamedTuple):
     """Room to search the correlations."""
 
     found: np.ndarray  # atoms
@@ -109,7 +109,7 @@ class Room(NamedTuple):
     gram: Gram
     newton: Newton
     direct: Direct
-    search: Search
+    search: Finder
     residual: np.ndarray  # in float64
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
 
+from .._lasso import objective
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._direct import direct_room
 from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare, start_codes
 from ._result import CodingResult, Status
-from ._round import SAMPLE, Block, Correlations, Problem, Room, Rules, Search, finish_on_gram, make_round
+from ._round import SAMPLE, Block, Correlations, Finder, Problem, Room, Rules, finish_on_gram, make_round
 from ._scale import powers_of_two
 from ._small_problem import room_for
 from ._sparse_rows import as_csr, start_from
@@ -179,6 +180,7 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
         )
         turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
         turn = turn._replace(codes=sp.csr_array(turn.codes))
+        turn = _no_worse(turn, result, rows, X, alpha, problem.exact[: prepared.shape[0]], rules.positive)
         result = _replace_rows(result, rows, turn)
         rows = rows[(turn.status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
         sparse = np.diff(result.codes.indptr)[rows] <= _LARGEST_SET // 2
@@ -191,6 +193,18 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
         result = _replace_rows(result, again, turn)
         rows = np.concatenate([rows[~sparse], again[turn.status == Status.TOO_DENSE]])
     return result
+
+
+def _no_worse(turn, result, rows, X, alpha, dictionary, positive):
+    """Return the result of a turn, with the codes before it where it has raised the objective uncertified."""
+    before = objective(X[rows], result.codes[rows], dictionary, alpha, positive)
+    after = objective(X[rows], turn.codes, dictionary, alpha, positive)
+    worse = np.flatnonzero((after > before) & (turn.status != Status.CERTIFIED))
+    if not worse.size:
+        return turn
+    earlier = result._replace(codes=result.codes[rows[worse]], dual_gap=result.dual_gap[rows[worse]])
+    no_more = np.zeros(len(worse), turn.n_iter.dtype)
+    return _replace_rows(turn, worse, earlier._replace(n_iter=no_more, status=turn.status[worse]))
 
 
 def _replace_rows(result, rows, turn):
@@ -217,6 +231,6 @@ def _room(problem, n_members):
     return Room(
         *room_for(n_members, n_features, problem.dictionary.dtype),
         direct=direct_room(n_members, n_features),
-        search=Search(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
+        search=Finder(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
         residual=np.empty(n_features),
     )

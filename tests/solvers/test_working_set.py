@@ -16,6 +16,7 @@ from skcode._lasso import alpha_max, duality_gap, objective
 from skcode.solvers import PreparedDictionary, Status, fista, working_set
 from skcode.solvers import _prepared as prepared_module
 from skcode.solvers._round import finish_on_gram, make_round
+from skcode.solvers.fista import solve_chunk
 
 module = importlib.import_module("skcode.solvers.working_set")  # the package has the function under that name
 
@@ -302,6 +303,26 @@ def test_codes_are_never_worse_than_the_start(dtype, apart, positive, share):
         assert (value <= lowest * (1 + 1e-14)).all()
         start, lowest = result.codes, value
     assert result.status.max() <= Status.AT_REST
+
+
+def test_a_turn_of_fista_that_raises_the_objective_is_dropped(shift, monkeypatch):
+    turns = []
+
+    def astray(X, codes, problem):
+        result = solve_chunk(X, codes, problem)
+        result.codes[::2], result.status[::2] = 10.0, Status.AT_REST
+        turns.append(len(X))
+        return result
+
+    monkeypatch.setattr(module, "_LEAST_WORK", 0)
+    monkeypatch.setattr(module, "_WORK", 0)
+    monkeypatch.setattr(module, "solve_chunk", astray)
+    X, dictionary = shift.X_train, shift.dictionary
+    result = working_set(X, dictionary, 0.001, max_iter=3000)
+    assert turns
+    start = objective(X, np.zeros_like(result.codes), dictionary, 0.001)
+    assert (objective(X, result.codes, dictionary, 0.001) <= start).all()
+    np.testing.assert_allclose(result.dual_gap, duality_gap(X, result.codes, dictionary, 0.001), rtol=1e-6, atol=1e-12)
 
 
 def test_the_status_says_how_the_work_on_a_sample_ended(shift):
