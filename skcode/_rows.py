@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numba import njit
 
+from ._compiled import IN_ORDER
+
+
 # Sums over rows need no reordering to be vectorised: each entry has a sum of its own.
-IN_ORDER = {"error_model": "numpy", "fastmath": {"contract"}}
-
-
 @njit(**IN_ORDER)
 def subtract_rows(target, count, rows, weights, matrix):
     """Subtract ``weights[p] * matrix[rows[p]]`` for the first ``count`` rows from ``target``, in its precision."""

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ._small_problem import FUSED, substitute_back
+from .._compiled import FUSED
+from ._small_problem import substitute_back
 
 FLOOR = 16 * 2.0**-52  # correlations up to this share of their largest possible value are rounding
 _STEPS_PER_MEMBER = 3  # as other implementations of the method have it; a start near the solution needs far fewer

@@ -5,8 +5,8 @@ the working set by atoms that violate; *solve* the problem on it; *settle* for t
 `finish_on_gram` makes all the rounds of a sample on the Gram rows of its non-zeros. `make_round` makes one round of
 each sample of a block, after a matrix product that has given the correlations of all.
 
-Tuples are taken apart once a kernel: to take an array out of a tuple, or to pass a tuple on, counts references to its
-arrays, and for forty arrays this costs as much as a step. The steps are given short tuples only.
+Steps are given the short tuples that they work on, never all the room: whoever calls a kernel that is not inlined
+copies every word of the tuples that it passes on.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .._compiled import compiled
-from .._rows import IN_ORDER, correlate, subtract_rows
+from .._compiled import FUSED, IN_ORDER, compiled
+from .._rows import correlate, subtract_rows
 from ._direct import FLOOR, Direct, solve_directly
 from ._result import Status
-from ._small_problem import FUSED, Gram, Members, Newton, gap_of, small_gap, solve_small
+from ._small_problem import INLINED, Gram, Members, Newton, gap_of, small_gap, solve_small
 from ._sparse_rows import compute_gram, write_residual
 
 NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
@@ -121,98 +121,93 @@ def finish_on_gram(projected, correlations, problem, block, room):
     ``correlations``. They are differences of larger numbers here. What they cannot settle is left open, as is whatever
     does not end with a certificate.
     """
-    exact, squared_norms, full_gram, rules = problem.exact, problem.squared_norms, problem.gram, problem.rules
-    X, samples, support, values = block.X, block.samples, block.support, block.values
+    rules = problem.rules
     members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
-    atoms, codes, slope, ready = members.atoms, members.codes, members.slope, gram.ready
     row, tiles, bits = correlations.rows[0], correlations.tiles[0], correlations.bits[0]
+    n_samples, n_features = block.X.shape
     n_left = 0
-    for i in range(X.shape[0]):
-        sample = samples[i]
-        size, lowest, solved = _recall(i, sample, support, values, atoms, codes, newton.factored), np.inf, True
+    for i in range(n_samples):
+        sample = block.samples[i]
+        size, lowest, solved = _recall(i, block, members, newton), np.inf, True
         while True:
             for k in range(row.shape[0]):
                 row[k] = projected[i, k]
-            subtract_rows(row, size, atoms, codes, full_gram)
-            _take_out(size, row, atoms, slope)
-            l1, rest_energy = _energy_by_correlations(size, sample, projected, i, atoms, codes, slope)
-            top = _search(bits, rules.magnitude, search.highest, search.bits)
-            n_terms = X.shape[1] + size + 5
-            error = n_terms * (np.sqrt(2 * sample.energy) + 2 * rules.longest * l1)
-            gap = _certify(
-                i, size, top, error, rest_energy, False, sample, rules, tiles, X, exact, residual, members, search
-            )
+            subtract_rows(row, size, members.atoms, members.codes, problem.gram)
+            _take_out(size, row, members)
+            l1, rest_energy = _energy_by_correlations(size, sample.energy, projected, i, members)
+            top = _search(bits, rules.magnitude, search)
+            error = (n_features + size + 5) * (np.sqrt(2 * sample.energy) + 2 * rules.longest * l1)
+            gap = _certify(i, size, top, error, rest_energy, False, tiles, problem, block, members, search, residual)
             if gap <= rules.tol:
-                _remember(i, size, sample, support, values, atoms, codes)
+                _remember(i, size, block, members)
                 sample.gap, sample.status = gap, CERTIFIED
                 break
             objective, n_new = rest_energy + sample.alpha * l1, NO_ROOM
             goes_on = solved and objective < lowest - rules.unit * sample.energy and size <= rules.gram_support
             if goes_on and sample.n_iter < rules.max_iter and sample.work <= rules.max_work:
-                n_new = _grow(size, top, rest_energy, sample, rules, row, tiles, members, search)
+                n_new = _grow(size, top, rest_energy, sample.alpha, rules, row, tiles, members, search)
             if n_new == NO_ROOM:
-                if not _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual):
-                    write_residual(X, i, sample.size, support[i], values[i], exact, residual)
+                if not _settle(i, size, problem, block, members, residual):
+                    _write_residual(i, problem, block, residual)
                 if not solved:
                     sample.waited = max(sample.waited, 1)
-                n_left = _leave_open(i, n_left, block.open_samples, block.rest, residual)
+                n_left = _leave_open(i, n_left, block, residual)
                 break
             lowest, size = objective, size + n_new
             for p in range(size):
-                ready[p] = False
-            solved = _solve(size, rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
-            size = _drop_zeros(size, atoms, codes)
+                gram.ready[p] = False
+            solved = _solve(i, size, rest_energy, problem, block, members, gram, newton)
+            size = _drop_zeros(size, members)
     return n_left
 
 
 @compiled(**FUSED)
 def make_round(n_open, correlations, problem, block, room):
     """Make a round of each open sample, with the correlations of its residual; return how many are left open."""
-    exact, squared_norms, full_gram, rules = problem.exact, problem.squared_norms, problem.gram, problem.rules
-    X, samples, support, values = block.X, block.samples, block.support, block.values
+    rules = problem.rules
     members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
-    atoms, codes, slope = members.atoms, members.codes, members.slope
+    n_features = block.X.shape[1]
     n_left = 0
     for place in range(n_open):
         i = block.open_samples[place]
-        sample, row, tiles = samples[i], correlations.rows[place], correlations.tiles[place]
-        size = _recall(i, sample, support, values, atoms, codes, newton.factored)
-        _take_out(size, row, atoms, slope)
-        top = _search(correlations.bits[place], rules.magnitude, search.highest, search.bits)
-        error = (X.shape[1] + 3) * np.sqrt(2 * sample.rest_energy)
+        sample, row, tiles = block.samples[i], correlations.rows[place], correlations.tiles[place]
+        size = _recall(i, block, members, newton)
+        _take_out(size, row, members)
+        top = _search(correlations.bits[place], rules.magnitude, search)
+        error = (n_features + 3) * np.sqrt(2 * sample.rest_energy)
         rests, is_last = sample.waited >= PATIENCE, sample.n_iter >= rules.max_iter
+        ends = rests or is_last
         sample.gap = _certify(
-            i, size, top, error, sample.rest_energy, rests or is_last, sample, rules, tiles, X, exact, residual,
-            members, search,
-        )  # fmt: skip
+            i, size, top, error, sample.rest_energy, ends, tiles, problem, block, members, search, residual
+        )
         n_new = 0
         if sample.gap <= rules.tol:
             sample.status = CERTIFIED
-        elif rests or is_last:
+        elif ends:
             sample.status = AT_REST if rests else OUT_OF_ITERATIONS
         else:
-            n_new = _grow(size, top, sample.rest_energy, sample, rules, row, tiles, members, search)
+            n_new = _grow(size, top, sample.rest_energy, sample.alpha, rules, row, tiles, members, search)
             sample.status = TOO_DENSE if n_new == NO_ROOM or sample.work > rules.max_work else OPEN
         if sample.status != OPEN:
             continue
         size += n_new
         settled = False
         if sample.waited == 0:
-            _multiply(size, atoms, problem.dictionary, gram)
-            solved = _solve(size, sample.rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton)
-            settled = _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+            _multiply(size, members.atoms, problem.dictionary, gram)
+            solved = _solve(i, size, sample.rest_energy, problem, block, members, gram, newton)
+            settled = _settle(i, size, problem, block, members, residual)
             if settled and not solved:
                 sample.waited = 1  # if that is not good enough, the direct method is next
         else:
             sample.n_iter += 1
         if not settled:
-            write_residual(X, i, sample.size, support[i], values[i], exact, residual)
-            _solve_directly(i, size, sample, rules, exact, values, atoms, codes, residual, room.direct)
-            settled = _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual)
+            _write_residual(i, problem, block, residual)
+            _solve_directly(i, size, problem, block, members, residual, room.direct)
+            settled = _settle(i, size, problem, block, members, residual)
         if not settled:  # neither way is down: the precision of the dtype is exhausted
             sample.waited = PATIENCE
-            write_residual(X, i, sample.size, support[i], values[i], exact, residual)
-        n_left = _leave_open(i, n_left, block.open_samples, block.rest, residual)
+            _write_residual(i, problem, block, residual)
+        n_left = _leave_open(i, n_left, block, residual)
     return n_left
 
 
@@ -220,11 +215,12 @@ def make_round(n_open, correlations, problem, block, room):
 
 
 @njit(**FUSED)
-def _search(bits, magnitude, highest, highest_bits):
+def _search(bits, magnitude, search):
     """Find the highest correlation of each tile, in absolute value if codes are signed; return that of all, at least 0.
 
     On the bits of the floats, as integers, because compilers vectorise the maximum of integers only.
     """
+    highest, highest_bits = search.highest, search.bits
     integer = highest_bits.dtype.type
     overall = integer(0)
     n_tiles = bits.shape[0]
@@ -238,40 +234,42 @@ def _search(bits, magnitude, highest, highest_bits):
     return highest[n_tiles]
 
 
-@njit(**FUSED)
-def _energy_by_correlations(size, sample, projected, i, atoms, codes, slope):
+@njit(**INLINED)
+def _energy_by_correlations(size, energy, projected, i, members):
     """Return the L1 norm of the codes and half the squared norm of their residual, without the residual."""
-    l1, rest_energy = 0.0, sample.energy
+    l1, rest_energy = 0.0, energy
     for p in range(size):
-        code = np.float64(codes[p])
+        code = np.float64(members.codes[p])
         l1 += abs(code)
-        rest_energy -= 0.5 * code * (np.float64(projected[i, atoms[p]]) + np.float64(slope[p]))
+        rest_energy -= 0.5 * code * (np.float64(projected[i, members.atoms[p]]) + np.float64(members.slope[p]))
     return l1, max(rest_energy, 0.0)
 
 
-@njit(**FUSED)
-def _certify(i, size, top, error, rest_energy, ends, sample, rules, tiles, X, exact, residual, members, search):
+@njit(**INLINED)
+def _certify(i, size, top, error, rest_energy, ends, tiles, problem, block, members, search, residual):
     """Return the relative duality gap of the codes at hand.
 
     An estimate by the correlations at hand will do while it is far above the tolerance, unless the work on the sample
     ends here. ``top`` is the highest correlation of an atom that is no member, ``error`` a bound on the errors of
     correlations with an atom of norm 1, in half units in the last place.
     """
+    rules, sample = problem.rules, block.samples[i]
     gap = small_gap(size, members.slope, members.codes, top, rest_energy, sample.alpha, rules.positive)
     if ends or not gap > 2 * rules.tol * sample.energy:
         margin = 0.5 * rules.unit * rules.longest * error
         n_top = 0
         if not top + margin <= sample.alpha:  # others than those near the highest cannot be the highest
             n_top = _collect(tiles, top - 2 * margin, search.highest, rules.positive, search.found)
-        gap = _exact_gap(i, size, n_top, sample.alpha, rules.positive, X, exact, residual, members, search.found)
+        gap = _exact_gap(i, size, n_top, problem, block, members, search.found, residual)
     return gap / sample.energy if gap > 0 else max(gap, 0.0)
 
 
 @njit(**IN_ORDER)
-def _exact_gap(i, size, n_top, alpha, positive, X, exact, residual, members, found):
+def _exact_gap(i, size, n_top, problem, block, members, found, residual):
     """Return the duality gap of the codes at hand, in float64, given the other atoms that may correlate most."""
-    atoms, codes, slope = members.atoms, members.codes, members.slope
-    rest_energy = write_residual(X, i, size, atoms, codes, exact, residual)
+    atoms, codes, slope = members
+    exact, positive = problem.exact, problem.rules.positive
+    rest_energy = write_residual(block.X, i, size, atoms, codes, exact, residual)
     steepest, l1, inner = 0.0, 0.0, 0.0
     for p in range(n_top):
         correlation = correlate(found[p], exact, residual)
@@ -282,16 +280,16 @@ def _exact_gap(i, size, n_top, alpha, positive, X, exact, residual, members, fou
         steepest = max(steepest, correlation if positive else abs(correlation))
         l1 += abs(np.float64(codes[p]))
         inner += codes[p] * correlation
-    return gap_of(steepest, l1, inner, rest_energy, alpha)
+    return gap_of(steepest, l1, inner, rest_energy, block.samples[i].alpha)
 
 
 # Grow
 
 
 @njit(**FUSED)
-def _grow(size, top, rest_energy, sample, rules, row, tiles, members, search):
+def _grow(size, top, rest_energy, alpha, rules, row, tiles, members, search):
     """Add the atoms that violate most to the members; return how many, or NO_ROOM if there is none for any."""
-    alpha, positive, found = sample.alpha, rules.positive, search.found
+    positive, found = rules.positive, search.found
     if top <= alpha:
         return 0
     most = min(max(rules.n_violators, size), members.atoms.shape[0] - size)
@@ -355,93 +353,105 @@ def _multiply(size, atoms, dictionary, gram):
         gram.ready[p] = True
 
 
-@njit(**FUSED)
-def _solve(size, rest_energy, sample, rules, squared_norms, full_gram, members, gram, newton):
+@njit(**INLINED)
+def _solve(i, size, rest_energy, problem, block, members, gram, newton):
     """Solve the problem over the members by their Gram matrix; return whether that has met its tolerance."""
+    rules, sample = problem.rules, block.samples[i]
     for p in range(size):
-        gram.inverse[p] = 1 / squared_norms[members.atoms[p]]
+        gram.inverse[p] = 1 / problem.squared_norms[members.atoms[p]]
+    target = INNER_TOL * rules.tol * sample.energy
     solved, work = solve_small(
-        size, members, gram, newton, full_gram, rest_energy, INNER_TOL * rules.tol * sample.energy, sample.alpha,
-        rules.positive, rules.most_clipped,
-    )  # fmt: skip
+        size, members, gram, newton, rest_energy, target, sample.alpha, rules.positive, rules.most_clipped
+    )
     sample.work += work
     sample.n_iter += 1
     return solved
 
 
 @njit(**FUSED)
-def _solve_directly(i, size, sample, rules, exact, values, atoms, codes, residual, direct):
+def _solve_directly(i, size, problem, block, members, residual, direct):
     """Solve the problem over the members in float64, from the codes settled for, which have this residual."""
-    compute_gram(size, atoms, exact, direct.atoms, direct.gram)
+    rules, sample = problem.rules, block.samples[i]
+    compute_gram(size, members.atoms, problem.exact, direct.atoms, direct.gram)
     for p in range(size):
-        direct.codes[p] = values[i, p] if p < sample.size else 0.0
+        direct.codes[p] = block.values[i, p] if p < sample.size else 0.0
         direct.slope[p] = correlate(p, direct.atoms, residual)
     floor = FLOOR * rules.longest * np.sqrt(2 * sample.energy)
     sample.work += solve_directly(size, direct, DEPENDENT, floor, sample.alpha, rules.positive)
     for p in range(size):
-        codes[p] = direct.codes[p]
+        members.codes[p] = direct.codes[p]
 
 
 # Settle
 
 
-@njit(**FUSED)
-def _recall(i, sample, support, values, atoms, codes, factored):
+@njit(**INLINED)
+def _recall(i, block, members, newton):
     """Make the support of a sample the members; return how many."""
-    factored[0] = -1
-    for p in range(sample.size):
-        atoms[p], codes[p] = support[i, p], values[i, p]
-    return sample.size
+    newton.factored[0] = -1
+    size = block.samples[i].size
+    for p in range(size):
+        members.atoms[p], members.codes[p] = block.support[i, p], block.values[i, p]
+    return size
 
 
-@njit(**FUSED)
-def _take_out(size, row, atoms, slope):
+@njit(**INLINED)
+def _take_out(size, row, members):
     """Give members their correlations, and blank these in the row, where only other atoms are looked for."""
     for p in range(size):
-        slope[p] = row[atoms[p]]
-        row[atoms[p]] = 0
+        members.slope[p] = row[members.atoms[p]]
+        row[members.atoms[p]] = 0
 
 
 @njit(**FUSED)
-def _drop_zeros(size, atoms, codes):
+def _drop_zeros(size, members):
     """Keep the non-zero members; return how many."""
     kept = 0
     for p in range(size):
-        atoms[kept], codes[kept] = atoms[p], codes[p]
-        kept += codes[p] != 0
+        members.atoms[kept], members.codes[kept] = members.atoms[p], members.codes[p]
+        kept += members.codes[p] != 0
     return kept
 
 
-@njit(**FUSED)
-def _remember(i, size, sample, support, values, atoms, codes):
+@njit(**INLINED)
+def _remember(i, size, block, members):
     """Store the non-zero members as the support of a sample."""
     kept = 0
     for p in range(size):
-        support[i, kept], values[i, kept] = atoms[p], codes[p]
-        kept += codes[p] != 0
-    sample.size = kept
+        block.support[i, kept], block.values[i, kept] = members.atoms[p], members.codes[p]
+        kept += members.codes[p] != 0
+    block.samples[i].size = kept
 
 
 @njit(**IN_ORDER)
-def _settle(i, size, sample, rules, X, exact, support, values, atoms, codes, residual):
+def _settle(i, size, problem, block, members, residual):
     """Write the residual of the codes at hand, and store them unless they raise the objective; return if so."""
-    rest_energy = write_residual(X, i, size, atoms, codes, exact, residual)
+    sample = block.samples[i]
+    rest_energy = write_residual(block.X, i, size, members.atoms, members.codes, problem.exact, residual)
     l1 = 0.0
     for p in range(size):
-        l1 += abs(np.float64(codes[p]))
+        l1 += abs(np.float64(members.codes[p]))
     objective = rest_energy + sample.alpha * l1
     if not objective <= sample.objective:
         return False
-    sample.waited = 0 if objective < sample.objective - rules.unit * sample.energy else sample.waited + 1
+    fell = objective < sample.objective - problem.rules.unit * sample.energy
+    sample.waited = 0 if fell else sample.waited + 1
     sample.objective, sample.rest_energy = objective, rest_energy
-    _remember(i, size, sample, support, values, atoms, codes)
+    _remember(i, size, block, members)
     return True
 
 
 @njit(**FUSED)
-def _leave_open(i, n_left, open_samples, rest, residual):
+def _write_residual(i, problem, block, residual):
+    """Write the residual of the codes settled for."""
+    size = block.samples[i].size
+    write_residual(block.X, i, size, block.support[i], block.values[i], problem.exact, residual)
+
+
+@njit(**INLINED)
+def _leave_open(i, n_left, block, residual):
     """Line a sample up for the next product; return how many there are."""
-    open_samples[n_left] = i
+    block.open_samples[n_left] = i
     for k in range(residual.shape[0]):
-        rest[n_left, k] = residual[k]
+        block.rest[n_left, k] = residual[k]
     return n_left + 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .._compiled import FUSED
 from ..penalties import prox_l1, prox_l1_positive
 
 # Where more are needed, members nearly depend on each other, and the direct method is faster. With 60, families of
@@ -21,10 +22,7 @@ _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the 
 _SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
 _SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atoms before it; in float32 about the error
 
-# Reassociation lets the compiler vectorise sums. It moves the last bits of iterates, and is not for certificates: these
-# are compiled with ``IN_ORDER``. Python's ``float`` of a float32 is a float32 here: what has to be float64 says so.
-FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
-INLINED = {"inline": "always", **FUSED}
+INLINED = {"forceinline": True, **FUSED}
 
 
 class Members(NamedTuple):
@@ -38,6 +36,7 @@ class Members(NamedTuple):
 class Gram(NamedTuple):
     """The Gram matrix of the members."""
 
+    full: np.ndarray  # of all atoms; of shape (0, 0) if there is none
     products: np.ndarray
     ready: np.ndarray  # which of its rows are there; the others are looked up when first used
     inverse: np.ndarray  # of its diagonal
@@ -55,11 +54,13 @@ class Newton(NamedTuple):
     slope_before: np.ndarray
 
 
-def room_for(n_members: int, n_features: int, dtype) -> tuple[Members, Gram, Newton]:
+def room_for(n_members: int, n_features: int, full_gram: np.ndarray) -> tuple[Members, Gram, Newton]:
     """Return room for so many members; pages that are not used cost nothing."""
+    dtype = full_gram.dtype
     stride = n_members + 16  # rows a power of two apart would compete for the same lines of the cache
     members = Members(np.empty(n_members, np.uintp), np.empty(n_members, dtype), np.empty(n_members, dtype))
     gram = Gram(
+        full=full_gram,
         products=np.empty((n_members, stride), dtype),
         ready=np.empty(n_members, np.bool_),
         inverse=np.empty(n_members, dtype),
@@ -77,27 +78,23 @@ def room_for(n_members: int, n_features: int, dtype) -> tuple[Members, Gram, New
 
 
 @njit(**FUSED)
-def solve_small(size, members, gram, newton, full_gram, rest_energy, target, alpha, positive, most_clipped):
+def solve_small(size, members, gram, newton, rest_energy, target, alpha, positive, most_clipped):
     """Solve the problem over the members until its gap is at most ``target``.
 
     Returns whether it is, and the work, in multiplications.
     """
-    atoms, codes, slope = members.atoms, members.codes, members.slope
-    products, ready, inverse = gram.products, gram.ready, gram.inverse
+    codes, slope = members.codes, members.slope
     zero = slope.dtype.type(0)
     for p in range(size):
-        if codes[p] != zero and not ready[p]:
-            _look_up(p, size, atoms, full_gram, products, ready)
+        if codes[p] != zero and not gram.ready[p]:
+            _look_up(p, size, members.atoms, gram)
     work, best, waited = 0, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
-        changes = _sweep(size, atoms, full_gram, products, ready, slope, codes, inverse, alpha, positive)
+        changes = _sweep(size, members, gram, alpha, positive)
         moved = changes > 0
         work += (changes % _SUPPORT_CHANGED + changes // _SUPPORT_CHANGED) * size
         if changes < _SUPPORT_CHANGED or sweep % 4 == 3:
-            moved_on, newton_work = _newton_step(
-                size, atoms, codes, slope, products, newton.active, newton.factor, newton.factored, newton.direction,
-                newton.codes_before, newton.slope_before, alpha, most_clipped,
-            )  # fmt: skip
+            moved_on, newton_work = _newton_step(size, members, gram.products, newton, alpha, most_clipped)
             moved |= moved_on
             work += newton_work
         gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
@@ -111,8 +108,10 @@ def solve_small(size, members, gram, newton, full_gram, rest_energy, target, alp
 
 
 @njit(**FUSED)
-def _sweep(size, atoms, full_gram, gram, ready, slope, codes, inverse, alpha, positive):
+def _sweep(size, members, gram, alpha, positive):
     """Minimise over each member in turn; return how many moved, plus a large number for each that joined or left."""
+    atoms, codes, slope = members
+    products, ready, inverse = gram.products, gram.ready, gram.inverse
     zero, threshold = slope.dtype.type(0), slope.dtype.type(alpha)
     changes = 0
     for p in range(size):
@@ -128,39 +127,26 @@ def _sweep(size, atoms, full_gram, gram, ready, slope, codes, inverse, alpha, po
                 codes[p] = new
                 changes += _SUPPORT_CHANGED if (old == zero) | (new == zero) else 1
                 if not ready[p]:
-                    _look_up(p, size, atoms, full_gram, gram, ready)
+                    _look_up(p, size, atoms, gram)
                 for q in range(size):
-                    slope[q] -= step * gram[p, q]
+                    slope[q] -= step * products[p, q]
     return changes
 
 
 @njit(**FUSED)
-def _newton_step(
-    size,
-    atoms,
-    codes,
-    slope,
-    gram,
-    active,
-    factor,
-    factored,
-    direction,
-    codes_before,
-    slope_before,
-    alpha,
-    most_clipped,
-):
+def _newton_step(size, members, products, newton, alpha, most_clipped):
     """Go towards the minimum over the non-zero members; return whether any moved, and the work.
 
     Members that would change their sign become zero. If that raises the objective, or if there are more than
     ``most_clipped`` members, which then depend on each other too much, the step ends where the first of them is zero.
     """
+    codes, slope, active, direction = members.codes, members.slope, newton.active, newton.direction
+    codes_before, slope_before = newton.codes_before, newton.slope_before
     n_active = np.uintp(0)
     for p in range(size):
         active[n_active] = p
         n_active += np.uintp(codes[p] != 0)
-    work = np.intp(n_active) * size
-    work += _newton_direction(n_active, atoms, gram, slope, codes, alpha, factor, factored, direction, active)
+    work = np.intp(n_active) * size + _newton_direction(n_active, members, products, newton, alpha)
     length, first = 1.0, -1
     for a in range(n_active):  # how far one can go
         value = np.float64(codes[active[a]])
@@ -168,7 +154,7 @@ def _newton_step(
         if direction[a] * value < 0 and -value / direction[a] < length:
             length, first = -value / direction[a], a
     if first >= 0 and n_active <= most_clipped:
-        moved = _move(1.0, -1, n_active, size, gram, slope, codes, direction, active, codes_before)
+        moved = _move(1.0, -1, n_active, size, members, products, newton)
         change = 0.0  # of the objective
         for a in range(n_active):
             p = active[a]
@@ -176,33 +162,35 @@ def _newton_step(
             change += alpha * (abs(codes[p]) - abs(codes_before[a])) - 0.5 * step * (slope_before[a] + slope[p])
         if change < 0:
             return moved, work
-    return _move(length, first, n_active, size, gram, slope, codes, direction, active, codes_before), work
+    return _move(length, first, n_active, size, members, products, newton), work
 
 
 @njit(**FUSED)
-def _newton_direction(n_active, atoms, gram, slope, codes, alpha, factor, factored, direction, active):
+def _newton_direction(n_active, members, products, newton, alpha):
     """Find the way to the minimum over the active members, by Cholesky factorisation in float64; return the work.
 
     A member that depends on the ones before it stays as it is. Rows of the factor that belong to the atoms listed in
     ``factored`` are there already.
     """
+    atoms, codes, slope = members
+    active, factor, factored, direction = newton.active, newton.factor, newton.factored, newton.direction
     known, work = True, 0
     for a in range(n_active):  # the factor, and forward substitution
         p = active[a]
         known &= factored[a] == np.intp(atoms[p])
         if not known:
             for b in range(a):
-                value = np.float64(gram[p, active[b]])
+                value = np.float64(products[p, active[b]])
                 for k in range(b):
                     value -= factor[a, k] * factor[b, k]
                 factor[a, b] = value * factor[b, b]
             work += a * a // 2
-        pivot = np.float64(gram[p, p])
+        pivot = np.float64(products[p, p])
         value = np.float64(slope[p]) - (alpha if codes[p] > 0 else -alpha)
         for k in range(a):
             pivot -= factor[a, k] * factor[a, k]
             value -= factor[a, k] * direction[k]
-        independent = pivot > _SINGULAR * gram[p, p]
+        independent = pivot > _SINGULAR * products[p, p]
         factor[a, a] = 1.0 / np.sqrt(pivot) if independent else 0.0
         direction[a] = value * factor[a, a]
         factored[a], factored[a + 1] = np.intp(atoms[p]), factored[a + 1] if known else -1
@@ -221,14 +209,15 @@ def substitute_back(size, factor, direction):
 
 
 @njit(**FUSED)
-def _move(length, first, n_active, size, gram, slope, codes, direction, active, before):
-    """Set active codes to ``before + length * direction``, or zero where the sign would change; return if any moved."""
+def _move(length, first, n_active, size, members, products, newton):
+    """Move active codes by ``length * direction``, or to zero where the sign would change; return if any moved."""
+    codes, slope, before = members.codes, members.slope, newton.codes_before
     zero = slope.dtype.type(0)
     moved = False
     for a in range(n_active):
-        p = active[a]
+        p = newton.active[a]
         old = codes[p]
-        new = slope.dtype.type(before[a] + length * direction[a])
+        new = slope.dtype.type(before[a] + length * newton.direction[a])
         if a == first or new * before[a] < 0:
             new = zero
         step = new - old
@@ -236,16 +225,17 @@ def _move(length, first, n_active, size, gram, slope, codes, direction, active, 
             codes[p] = new
             moved = True
             for q in range(size):
-                slope[q] -= step * gram[p, q]
+                slope[q] -= step * products[p, q]
     return moved
 
 
 @njit(**INLINED)
-def _look_up(p, size, atoms, full_gram, gram, ready):
-    ready[p] = True
+def _look_up(p, size, atoms, gram):
+    """Copy a row of the Gram matrix of all atoms."""
+    gram.ready[p] = True
     j = atoms[p]
     for q in range(size):
-        gram[p, q] = full_gram[j, atoms[q]]
+        gram.products[p, q] = gram.full[j, atoms[q]]
 
 
 @njit(**FUSED)

@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from .._compiled import compiled
-from .._rows import IN_ORDER, subtract_rows
+from .._compiled import ALLOCATES, IN_ORDER, compiled
+from .._rows import subtract_rows
 
 
 def as_csr(support: np.ndarray, values: np.ndarray, sizes: np.ndarray, n_components: int) -> sp.csr_array:
@@ -71,7 +71,7 @@ def write_residual(X, i, size, support, values, dictionary, residual):
     return 0.5 * energy
 
 
-@njit(**IN_ORDER)
+@njit(**IN_ORDER | ALLOCATES)
 def compute_gram(size, members, dictionary, atoms, gram):
     """Copy the atoms of some members to ``atoms``, and write the products of all pairs to ``gram``."""
     for p in range(size):

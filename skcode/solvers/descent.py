@@ -15,12 +15,11 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from .._compiled import compiled
+from .._compiled import FUSED, compiled
 from .._lasso import half_squared_norms
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._prepared import TILE, PreparedDictionary, centred, check_options, check_penalty, prepare, start_codes
 from ._result import CodingResult, Status
-from ._small_problem import FUSED
 from ._sparse_rows import as_csr, compute_gram, start_from, write_residual
 from .working_set import working_set
 

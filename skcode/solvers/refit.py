@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 
-from .._compiled import compiled
+from .._compiled import IN_ORDER, compiled
 from .._parallel import map_chunks, single_threaded_blas
-from .._rows import IN_ORDER, correlate
+from .._rows import correlate
 from ._direct import FLOOR, direct_room, solve_directly
 from ._prepared import PreparedDictionary, centred, check_options, prepare
 from ._sparse_rows import compute_gram, write_residual

@@ -229,7 +229,7 @@ def _room(problem, n_members):
     n_padded, n_features = problem.dictionary.shape
     highest = np.empty(n_padded // TILE + 1, problem.dictionary.dtype)
     return Room(
-        *room_for(n_members, n_features, problem.dictionary.dtype),
+        *room_for(n_members, n_features, problem.gram),
         direct=direct_room(n_members, n_features),
         search=Finder(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
         residual=np.empty(n_features),
