@@ -11,11 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .._compiled import compiled
+from .._compiled import ALLOCATES, FUSED, compiled
 from .._rows import subtract_rows
 
-# Sums may be reordered, or they would not be vectorised. Nothing here is a certificate.
-_FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 _NEGLIGIBLE = 1e-6  # of an atom's own energy; statistics that have faded to less are dropped, which keeps A sparse
 _FADED = 1e-12  # of the largest energy; an atom with less stays as it is: in float32 the rest would be rounding
 
@@ -88,7 +86,7 @@ class Statistics:
         self.A[atoms], self.A[:, atoms], self.B[atoms] = 0, 0, 0
 
 
-@compiled(**_FUSED)
+@compiled(**FUSED)
 def _absorb(A, B, memory, indptr, indices, data, X):
     if memory != 1:
         for j in range(A.shape[0]):
@@ -117,7 +115,7 @@ def updated(components: np.ndarray, statistics: Statistics, n_sweeps: int = 1) -
     return components
 
 
-@compiled(**_FUSED)
+@compiled(**FUSED | ALLOCATES)
 def _update_atoms(components, A, B, n_sweeps):
     n_components, n_features = components.shape
     zero = components.dtype.type(0)

@@ -230,7 +230,7 @@ def _start(X, init, problem, capacity):
         init.indptr, init.indices, init.data, problem.positive, X, problem.exact, problem.steps, block.support,
         block.values, block.sizes, block.exact_rest, rest_energy, np.empty(X.shape[1]),
     )  # fmt: skip
-    worse = ~(0.5 * rest_energy <= half)
+    worse = ~(rest_energy <= half)
     block.sizes[worse] = 0
     block.exact_rest[worse] = X[worse]
     block.rest[:] = block.exact_rest

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from .._compiled import compiled
+from .._compiled import ALLOCATES, FUSED, compiled
 from .._lasso import duality_gap
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from .._rows import subtract_rows
@@ -251,12 +251,7 @@ def _sweep_by_products(n_steps, problem, chunk):
         _proximal_steps(slope, problem, chunk)
 
 
-# Reassociation lets the compiler vectorise sums; it changes the last bits of an iterate, and never a certificate, which
-# is computed elsewhere from the codes as they are.
-_FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}}
-
-
-@compiled(**_FUSED)
+@compiled(**FUSED | ALLOCATES)
 def _proximal_steps(slope, problem, chunk):
     """Make one iteration for each sample, given the correlation of its residual at ``point``, in place."""
     codes, point, pace, still = chunk.codes, chunk.point, chunk.pace, chunk.still
@@ -266,7 +261,7 @@ def _proximal_steps(slope, problem, chunk):
         still[i] = moved == 0
 
 
-@compiled(**_FUSED)
+@compiled(**FUSED | ALLOCATES)
 def _sweep_on_gram(n_steps, problem, chunk):
     """Make ``n_steps`` iterations sample by sample, with the Gram rows of the non-zeros of ``point``, in place."""
     gram, projected, codes, point = problem.gram, chunk.projected, chunk.codes, chunk.point
@@ -291,7 +286,7 @@ def _sweep_on_gram(n_steps, problem, chunk):
 
 
 # Inlined, and given whole arrays with row numbers instead of rows: making a view costs as much as a step.
-@njit(inline="always", **_FUSED)
+@njit(inline="always", **FUSED)
 def _proximal_step(i, codes, point, pace, slope, i_slope, new, problem):
     """Move code ``i`` to ``prox(point + step * slope)``, its point beyond it by the momentum; return the movement."""
     n_components, precision = codes.shape[1], codes.dtype.type

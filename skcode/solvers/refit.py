@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 
-from .._compiled import IN_ORDER, compiled
+from .._compiled import ALLOCATES, IN_ORDER, compiled
 from .._parallel import map_chunks, single_threaded_blas
 from .._rows import correlate
 from ._direct import FLOOR, direct_room, solve_directly
@@ -74,7 +74,7 @@ def _refit_chunk(part, *, X, codes, offset, positive, atoms):
     return values
 
 
-@compiled(**IN_ORDER)
+@compiled(**IN_ORDER | ALLOCATES)
 def _refit_rows(X, indptr, indices, values, dictionary, positive, room, residual):
     for i in range(X.shape[0]):
         start, size = indptr[i], indptr[i + 1] - indptr[i]

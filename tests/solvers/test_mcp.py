@@ -61,6 +61,17 @@ def test_starts_where_it_is_told_to_and_stays_if_that_is_stationary(shift):
     np.testing.assert_array_equal(again.codes, solution.codes)
 
 
+def test_a_start_that_leaves_a_larger_residual_than_zero_does_is_replaced_by_zero(shift):
+    X = shift.X_train
+    correlation = X @ shift.dictionary.T
+    far = np.where(correlation == correlation.max(axis=1, keepdims=True), 2.1 * correlation, 0)
+    before = 0.5 * np.sum((X - far @ shift.dictionary) ** 2, axis=1)
+    assert np.all((before > 0.5 * np.sum(X**2, axis=1)) & (before < np.sum(X**2, axis=1)))
+    from_far, from_zero = (mcp(X, shift.dictionary, 0.1, codes_init=start) for start in (far, np.zeros_like(far)))
+    np.testing.assert_array_equal(from_far.codes, from_zero.codes)
+    np.testing.assert_array_equal(from_far.n_iter, from_zero.n_iter)
+
+
 def test_zero_samples_and_atoms(shift):
     dictionary = np.vstack([shift.dictionary, np.zeros((2, shift.dictionary.shape[1]))])
     X = np.vstack([shift.X_train[:3], np.zeros((1, shift.X_train.shape[1]))])
