@@ -80,7 +80,8 @@ class CertifiedCoder(BaseCoder):
         """
         X = self._check_samples(X)
         result = self._infer(X, None if codes_init is None else self._check_codes_init(codes_init, X))
-        self._warn_of_silence(X, result.codes)
+        if np.any(result.status == Status.CERTIFIED):  # or the warning that comes before says more
+            self._warn_of_silence(X, result.codes)
         return result
 
     def _check_codes_init(self, codes_init, X):

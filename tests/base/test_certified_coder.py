@@ -138,6 +138,18 @@ def test_silence_is_as_it_should_be_where_samples_are_few_or_zero(shift):
     assert not centred.transform(np.tile(offset, (50, 1)) * (1 + 1e-16)).any()
 
 
+@pytest.mark.parametrize("scale", [2.0**-560, 2.0**540])
+def test_samples_that_float64_cannot_square(shift, scale):
+    expected = FISTACoder(shift.dictionary, alpha=0.1).fit(shift.X_train).transform(shift.X_val)
+    X, alpha = scale * shift.X_val, scale * 0.1
+    np.testing.assert_array_equal(FISTACoder(shift.dictionary, alpha=alpha).fit(X).transform(X), scale * expected)
+    with pytest.warns() as caught:  # nothing can be told of them under a penalty that is not convex, and that is said
+        certified = FISTACoder(shift.dictionary, alpha=alpha, penalty="mcp").fit(X).codes(X)
+    assert np.all(np.isnan(certified.violation) & (certified.status == Status.AT_REST))
+    assert len(caught) == 1
+    assert "missed the violation of stationarity 0.0001; the worst is nan" in str(caught[0].message)
+
+
 def test_samples_that_no_atom_is_like_are_told(shift):
     coder = FISTACoder(-np.abs(shift.dictionary)).fit(np.abs(shift.X_train))
     with pytest.warns(UserWarning, match="are zero: none of them correlates with any atom"):
