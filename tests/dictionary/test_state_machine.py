@@ -32,6 +32,13 @@ def fitted():
     return DictionaryLearner(N_COMPONENTS, random_state=100).fit(world().X_train)
 
 
+@cache
+def auto_alphas():
+    """Return the penalties for the sample of smallest norm, and for that of largest norm."""
+    norms = np.linalg.norm(np.concatenate([world().X_train, world().X_val]), axis=1)
+    return 0.056 * norms.min() * (1 - 1e-6), 0.056 * norms.max() * (1 + 1e-6)
+
+
 def recovered(learner):
     return match_dictionaries(world().dictionary, learner.components_, n_draws=0).frac_recovered
 
@@ -139,7 +146,8 @@ class LearnerMachine(RuleBasedStateMachine):
         assert not norms[learner.unused_atoms_].any()
         assert learner.components_.dtype == np.float32
         assert not learner.components_.flags.writeable
-        assert 0.02 < learner.alpha_ < 0.5
+        if learner.alpha_ != 0.08:
+            assert auto_alphas()[0] <= learner.alpha_ <= auto_alphas()[1]
         learner.transform(world().X_val[:2])
         if self.found is not None:
             now = recovered(learner)
