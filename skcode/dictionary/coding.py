@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,10 +46,6 @@ class Coder(NamedTuple):
     positive: bool
     tol: float
     n_jobs: int | None
-
-    def with_penalty(self, alpha: float, gamma: float) -> Self:
-        """Return the same with another penalty."""
-        return self._replace(alpha=alpha, gamma=gamma)
 
     def codes(self, X: np.ndarray, components: np.ndarray) -> sp.csr_array:
         """Return the codes of samples."""

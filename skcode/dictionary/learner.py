@@ -399,8 +399,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             If there was neither a `fit` nor a `partial_fit` before.
         """
         check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
-        search = self._search.copy()
+        search = self._search_to_go_on()
         if search.can_finish:
+            self.alpha_ = self._alpha_for(search.norms)
             self._finish(search)
             self._take(search.components)
             self._search = search
@@ -417,24 +418,31 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             components = self._initial_dictionary(X)
             search = Search(components, Schedule.of_stream(len(components)), positive=self.positive)
             return search, X
-        self._check_that_it_goes_on()
-        search = self._search.copy()
-        if not np.array_equal(search.components, self.components_):  # somebody has assigned others
-            search.move_to(self.components_)
+        search = self._search_to_go_on()
         self._add_to_mean(X)
         self.offset_ = self.mean_ if isinstance(self.offset, str) else self.offset_
         return search, X
 
-    def _check_that_it_goes_on(self):
+    def _search_to_go_on(self):
+        """Return a copy of the search, at the components that there are, which somebody may have assigned."""
         if self._search is None:
-            raise ValueError("partial_fit goes on from what method='online' has learned: call fit, or use a clone.")
+            raise ValueError("A stream goes on from what method='online' has learned: call fit, or use a clone.")
         for name, learned in (("n_components", len(self.components_)), ("positive", self._search.positive)):
             wanted = getattr(self, name)
             if wanted not in (None, learned):
                 raise ValueError(
-                    f"{name}={wanted!r} is not what the components were learned with ({learned!r}), from which "
-                    "partial_fit goes on. Call fit, or use a clone."
+                    f"{name}={wanted!r} is not what the components were learned with ({learned!r}), from which a "
+                    "stream goes on. Call fit, or use a clone."
                 )
+        search = self._search.copy()
+        if search.components.shape != self.components_.shape:
+            raise ValueError(
+                f"components_ of shape {self.components_.shape} are not as many as were learned, "
+                f"{len(search.components)}, from which a stream goes on. Call fit, or use a clone."
+            )
+        if not np.array_equal(search.components, self.components_):
+            search.move_to(self.components_)
+        return search
 
     def _warn_of_scale(self, norms, earlier):
         here, before = typical_norm(norms), typical_norm(earlier)

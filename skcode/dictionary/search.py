@@ -168,14 +168,13 @@ class Search:
             judged = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
             if judged and self.positive:
                 self.components = mended(X, self.components, coder, schedule)
-        statistics = Statistics(*self.components.shape, self.components.dtype)
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
             with single_threaded_blas():
                 relative = schedule.finish_alpha(done / (n_rounds - 1))
                 coder = self._coder(self._unbiased(relative, alpha), schedule.gamma_finish, n_jobs)
-                statistics.clear()
+                statistics = Statistics(*self.components.shape, self.components.dtype)
                 codes, residuals = self._code(X, coder)
                 step = coder.tell(X, codes, residuals)
                 statistics.absorb(codes, X)
@@ -246,6 +245,7 @@ class Search:
         surplus, _ = redundant_atoms(components, usage, worth, rule, positive=self.positive, n_jobs=n_jobs)
         components = np.array(components)
         components[surplus] = 0
+        statistics.forget(surplus)  # or the next update would make them anew
         return components
 
 

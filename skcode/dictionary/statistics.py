@@ -76,11 +76,6 @@ class Statistics:
         _absorb(self.A, self.B, self.A.dtype.type(memory), codes.indptr, codes.indices, codes.data, X)
         self.n_samples = memory * self.n_samples + len(X)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.n_samples = 0.0
-        self.A[:], self.B[:] = 0, 0
-
     def forget(self, atoms: np.ndarray) -> None:
         """Forget what is known of some atoms, given by their numbers."""
         self.A[atoms], self.A[:, atoms], self.B[atoms] = 0, 0, 0

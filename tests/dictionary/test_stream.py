@@ -182,17 +182,54 @@ def test_components_that_were_assigned_are_gone_on_from(small, learned):
     assert np.einsum("ij,ij->i", learner.components_, np.roll(learned.components_, 7, axis=0)).min() > 0.99
 
 
+def test_finalize_polishes_components_that_were_assigned(superposed):
+    stream = DictionaryLearner(100, random_state=100).partial_fit(superposed.X_train)
+    stream.components_ = assigned = np.roll(stream.components_, 7, axis=0)
+    stream.finalize()
+    assert np.median(np.einsum("ij,ij->i", stream.components_, assigned)) > 0.8
+
+
+ENDS = pytest.mark.parametrize(
+    "go_on", [lambda learner, X: learner.partial_fit(X), lambda learner, X: learner.finalize()]
+)
+
+
+@ENDS
 @pytest.mark.parametrize(("name", "value"), [("n_components", 40), ("positive", False)])
-def test_a_stream_does_not_go_on_as_something_else(small, learned, name, value):
+def test_a_stream_does_not_go_on_as_something_else(small, learned, name, value, go_on):
     learner = copy.deepcopy(learned).set_params(**{name: value})
     with pytest.raises(ValueError, match=f"{name}={value} is not what the components were learned with"):
-        learner.partial_fit(small.X_val)
+        go_on(learner, small.X_val)
 
 
-def test_a_stream_does_not_go_on_from_a_baseline(shift):
+@ENDS
+def test_a_stream_does_not_go_on_from_another_number_of_components(small, learned, go_on):
+    learner = copy.deepcopy(learned).set_params(n_components=None)
+    learner.components_ = learned.components_[:13]
+    with pytest.raises(ValueError, match=r"components_ of shape \(13, \d+\) are not as many as were learned, 50,"):
+        go_on(learner, small.X_val)
+
+
+@ENDS
+def test_a_stream_does_not_go_on_from_a_baseline(shift, go_on):
     learner = DictionaryLearner(20, method="alternating", max_epochs=12).fit(shift.X_train).set_params(method="online")
     with pytest.raises(ValueError, match="goes on from what method='online' has learned"):
-        learner.partial_fit(shift.X_train)
+        go_on(learner, shift.X_train)
+
+
+def test_finalize_takes_a_penalty_that_was_changed(superposed):
+    stream = DictionaryLearner(100, random_state=100).partial_fit(superposed.X_train).set_params(alpha=0.08).finalize()
+    assert stream.alpha_ == 0.08
+
+
+def test_a_sample_brings_no_surplus_atom_back():
+    world = make_compositional_shift(4000, 20, 3, dtype=np.float32, random_state=100)
+    stream = DictionaryLearner(40, random_state=100)
+    while not (hasattr(stream, "_search") and stream._search.is_over):
+        stream.partial_fit(world.X_train)
+    unused = stream.unused_atoms_
+    assert unused.sum() >= 5
+    np.testing.assert_array_equal(stream.partial_fit(world.X_val[:1]).unused_atoms_, unused)
 
 
 def test_fit_starts_anew_after_a_stream(superposed):
@@ -229,6 +266,31 @@ def test_an_interrupted_fit_is_gone_on_with(superposed, monkeypatch):
     before = recovered(superposed, learner)
     learner.partial_fit(superposed.X_train[:100]).finalize()
     assert recovered(superposed, learner) >= before - 0.01
+
+
+@pytest.mark.parametrize("done", [1, 3])
+def test_a_fit_interrupted_in_its_finish_rests_on_a_whole_round(small, monkeypatch, done):
+    code, codings = Search._code, []
+    finish = Search.finish
+
+    def finishing(self, *given, **options):
+        monkeypatch.setattr(Search, "_code", interrupted)
+        return finish(self, *given, **options)
+
+    def interrupted(self, *given):
+        codings.append(given)
+        if len(codings) > done:
+            raise KeyboardInterrupt
+        return code(self, *given)
+
+    monkeypatch.setattr(Search, "finish", finishing)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        learner = DictionaryLearner(50, random_state=101).fit(small.X_train)
+    monkeypatch.undo()
+    before = learner.components_
+    odd = small.X_val[:1] + np.random.RandomState(0).standard_normal(small.X_val[:1].shape).astype(np.float32)
+    learner.partial_fit(odd)
+    assert np.einsum("ij,ij->i", learner.components_, before).min() > 0.9
 
 
 def test_every_atom_that_was_found_outlives_a_stream_longer_than_its_schedule(superposed, monkeypatch):
