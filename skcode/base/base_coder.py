@@ -43,7 +43,7 @@ class BaseCoder(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerM
 
     @abstractmethod
     def _what_silences(self, X):
-        """Return the end of the warning that all codes are zero: why that is, and what to change."""
+        """Return the end of the warning that all codes are zero, why that is and what helps; None for no warning."""
 
     def transform(self, X: ArrayLike) -> np.ndarray | sp.csr_array:
         """Return the codes of samples.
@@ -143,7 +143,9 @@ class BaseCoder(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerM
             for part in blocks(len(X))
         )
         if n_samples >= _ENOUGH:
-            warn(f"all codes of {n_samples} samples that are not zero are zero{self._what_silences(X)}")
+            cause = self._what_silences(X)
+            if cause is not None:
+                warn(f"all codes of {n_samples} samples that are not zero are zero{cause}")
 
     def _set_offset(self, X):
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)

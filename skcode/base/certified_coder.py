@@ -80,8 +80,7 @@ class CertifiedCoder(BaseCoder):
         """
         X = self._check_samples(X)
         result = self._infer(X, None if codes_init is None else self._check_codes_init(codes_init, X))
-        if np.any(result.status == Status.CERTIFIED):  # or the warning that comes before says more
-            self._warn_of_silence(X, result.codes)
+        self._warn_of_silence(X, result.codes)
         return result
 
     def _check_codes_init(self, codes_init, X):
@@ -146,6 +145,8 @@ class CertifiedCoder(BaseCoder):
         largest = solvers.largest_alpha(X, self._prepared, positive=self.positive, offset=self._offset_or_none)
         if largest == 0:
             return ": none of them correlates with any atom."
+        if largest > self.alpha_:  # they could not be solved, as another warning says
+            return None
         return f" with alpha={self.alpha_:g}: above {largest:.3g} there are none. Lower alpha, or scale the samples."
 
     def _refitted(self, X, result):
