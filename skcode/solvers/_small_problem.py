@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .._compiled import FUSED
+from .._compiled import FUSED, IN_ORDER
 from ..penalties import prox_l1, prox_l1_positive
 
 # Where more are needed, members nearly depend on each other, and the direct method is faster. With 60, families of
@@ -255,7 +255,7 @@ def small_gap(size, slope, codes, top, rest_energy, alpha, positive):
     return gap_of(np.float64(steepest), l1, inner, rest_energy, alpha)
 
 
-@njit(**INLINED)
+@njit(forceinline=True, **IN_ORDER)
 def gap_of(steepest, l1, inner, rest_energy, alpha):
     """Return the duality gap, given ``||z||_1``, ``inner = (z D) . r`` and ``1/2 ||r||^2``; no large terms cancel."""
     shrink = 1.0 if steepest <= alpha else alpha / steepest

@@ -15,9 +15,10 @@ import numpy as np
 import scipy.sparse as sp
 from numba import njit
 
-from .._compiled import FUSED, compiled
+from .._compiled import FUSED, IN_ORDER, compiled
 from .._lasso import half_squared_norms
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
+from .._rows import correlate
 from ._prepared import TILE, PreparedDictionary, centred, check_options, check_penalty, prepare, start_codes
 from ._result import CodingResult, Status
 from ._sparse_rows import as_csr, compute_gram, start_from, write_residual
@@ -275,10 +276,10 @@ def _make_round(n_open, correlation, problem, block, scratch):
         tired = work[i] >= problem.max_work
         last, no_room = tired or n_iter[i] >= problem.max_iter, size + n_found > capacity
         if last or no_room or not farthest > near * norms[i]:  # the certificate, in float64
-            _correlate(size, members, exact, exact_rest, row, slopes)
+            _correlate(size, members, exact, exact_rest[row], slopes)
             margin = problem.rounding * problem.longest * norms[i]
             n_found = _find(correlation, row, thresholds, margin, positive, found, pull)
-            _correlate(n_found, found, exact, exact_rest, row, pull)
+            _correlate(n_found, found, exact, exact_rest[row], pull)
             n_found = _keep_violators(n_found, found, pull, steps, penalty, positive)
             farthest = _farthest_step(size, members, codes, slopes, steps, penalty, positive)
             farthest = max(farthest, _farthest_step(n_found, found, zeros, pull, steps, penalty, positive))
@@ -339,14 +340,11 @@ def _find(correlation, row, thresholds, margin, positive, found, pull):
     return np.intp(count)
 
 
-@njit(**FUSED)
-def _correlate(count, atoms, dictionary, rest, row, slopes):
+@njit(**IN_ORDER)
+def _correlate(count, atoms, dictionary, residual, slopes):
     """Write the correlations of some atoms with a residual, in float64."""
     for p in range(count):
-        exact = 0.0
-        for k in range(rest.shape[1]):
-            exact += dictionary[atoms[p], k] * rest[row, k]
-        slopes[p] = exact
+        slopes[p] = correlate(atoms[p], dictionary, residual)
 
 
 @njit(**FUSED)
