@@ -183,6 +183,8 @@ def _check_codes(codes, shape, name):
         entries = codes
     if not _is_numeric(entries):
         raise TypeError(f"{name} must be an array or a CSR array of real numbers, got {_kind(codes)}.")
+    if entries is not codes and not entries.dtype.isnative:
+        raise TypeError(f"{name} must hold numbers in the byte order of this machine, got CSR data of {entries.dtype}.")
     if codes.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {codes.shape}.")
     if not np.isfinite(entries).all():
@@ -205,6 +207,8 @@ def centred(X: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
 
 def start_codes(codes: np.ndarray | sp.csr_array, dtype) -> sp.csr_array:
     """Return a chunk of given codes as a CSR array with one entry for each code."""
+    if not sp.issparse(codes):
+        codes = np.asarray(codes, dtype)  # scipy takes no bytes in foreign order
     codes = sp.csr_array(codes).astype(dtype, copy=False)
     if not codes.has_canonical_format:
         codes = codes.copy()

@@ -121,7 +121,8 @@ def coordinate_descent(
     tol : float, default=1e-4
         Bound on the violation of each sample; with 0, samples go on until they are at rest.
     codes_init : {ndarray, CSR array} of shape (n_samples, n_components), optional
-        Where to start; by default the L1 codes. Codes that leave a larger residual than zero does are replaced by zero.
+        Where to start; by default the L1 codes. Of more than 1,024 codes of a sample the largest are kept. Codes that
+        leave a larger residual than zero does are replaced by zero.
     offset : ndarray of shape (n_features,), optional
         Subtracted from every sample.
     sparse_output : bool, default=False

@@ -53,7 +53,7 @@ def refit(
     """
     prepared = prepare(dictionary, X, codes, offset=offset)
     check_options(positive=positive, n_jobs=n_jobs)
-    support = sp.csr_array(codes, copy=True)
+    support = sp.csr_array(codes if sp.issparse(codes) else codes.astype(codes.dtype.newbyteorder("=")), copy=True)
     support.eliminate_zeros()
     with single_threaded_blas():
         work = partial(

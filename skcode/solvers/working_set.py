@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
 
-from .._lasso import objective
+from .._lasso import duality_gap, half_squared_norms, objective
 from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
 from ._direct import direct_room
 from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare, start_codes
@@ -108,10 +108,30 @@ def _problem(prepared, positive, tol, max_iter, n_samples, dtype):
 
 def _solve_block(part, *, X, offset, codes_init, alpha, problem, prepared):
     X = centred(X[part], offset)
-    init = None if codes_init is None else start_codes(codes_init[part], X.dtype)
-    result = _make_rounds(X, alpha, init, problem, prepared.shape[0])
+    if codes_init is None:
+        result = _make_rounds(X, alpha, None, problem, prepared.shape[0])
+    else:
+        result = _make_rounds_from(start_codes(codes_init[part], X.dtype), X, alpha, problem, prepared.shape[0])
     dense = np.flatnonzero(result.status == Status.TOO_DENSE)
     return _take_turns(result, dense, X, alpha, problem, prepared) if dense.size else result
+
+
+def _make_rounds_from(init, X, alpha, problem, n_components):
+    """Return the result for samples that start from given codes; from too many for a working set, these very codes."""
+    init = init.maximum(0) if problem.rules.positive else init
+    crowded = np.diff(init.indptr) > _LARGEST_SET
+    if crowded.any():
+        exact = problem.exact[:n_components], alpha, problem.rules.positive
+        with np.errstate(over="ignore", invalid="ignore"):
+            crowded &= objective(X, init, *exact) <= half_squared_norms(X)
+    if not crowded.any():
+        return _make_rounds(X, alpha, init, problem, n_components)
+    status = np.full(len(X), Status.TOO_DENSE, np.int8)
+    result = CodingResult(init, np.zeros(len(X), np.int64), duality_gap(X, init, *exact), status)
+    rows = np.flatnonzero(~crowded)
+    if not rows.size:
+        return result
+    return _replace_rows(result, rows, _make_rounds(X[rows], alpha, init[rows], problem, n_components))
 
 
 def _make_rounds(X, alpha, init, problem, n_components):
@@ -202,7 +222,9 @@ def _no_worse(turn, result, rows, X, alpha, dictionary, positive):
     worse = np.flatnonzero((after > before) & (turn.status != Status.CERTIFIED))
     if not worse.size:
         return turn
-    earlier = result._replace(codes=result.codes[rows[worse]], dual_gap=result.dual_gap[rows[worse]])
+    codes = result.codes[rows[worse]]
+    gap = duality_gap(X[rows[worse]], codes, dictionary, alpha, positive)  # what is at hand may be an estimate
+    earlier = result._replace(codes=codes, dual_gap=gap)
     no_more = np.zeros(len(worse), turn.n_iter.dtype)
     return _replace_rows(turn, worse, earlier._replace(n_iter=no_more, status=turn.status[worse]))
 

@@ -121,3 +121,17 @@ def test_the_table_has_a_solver_for_every_penalty(shift, penalty, solver):
 def test_what_has_nothing_to_restart_takes_no_restart(solve):
     with pytest.raises(TypeError, match="unexpected keyword argument 'restart'"):
         solve(X, D, 0.1, restart=True)
+
+
+def test_codes_in_another_byte_order(shift):
+    X, dictionary, codes = shift.X_val, shift.dictionary, shift.codes_val
+    foreign = codes.astype(codes.dtype.newbyteorder())
+    for solve in (working_set, mcp, fista):
+        here, there = (solve(X, dictionary, 0.1, codes_init=start) for start in (codes, foreign))
+        np.testing.assert_array_equal(here.codes, there.codes)
+    np.testing.assert_array_equal(refit(X, foreign, dictionary), refit(X, codes, dictionary))
+    rows = sp.csr_array(codes)
+    rows.data = rows.data.astype(foreign.dtype)
+    for call in (lambda: working_set(X, dictionary, 0.1, codes_init=rows), lambda: refit(X, rows, dictionary)):
+        with pytest.raises(TypeError, match="must hold numbers in the byte order of this machine, got CSR data of >f"):
+            call()

@@ -240,6 +240,22 @@ def test_nan_is_a_miss():
         assert not (result.status == Status.CERTIFIED).any()
 
 
+@pytest.mark.parametrize("max_iter", [0, 1, 30])
+def test_a_start_of_more_atoms_than_a_working_set_holds_is_gone_on_from(rng, max_iter):
+    dictionary = rng.standard_normal((1500, 800))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    X = rng.standard_normal((4, 800))
+    start = fista(X, dictionary, 1e-3, positive=False, max_iter=60).codes
+    start[2] = 0
+    assert np.all(np.count_nonzero(start[[0, 1, 3]], axis=1) > 1024)
+    result = working_set(X, dictionary, 1e-3, positive=False, max_iter=max_iter, codes_init=start)
+    before, after = (objective(X, codes, dictionary, 1e-3, positive=False) for codes in (start, result.codes))
+    assert np.all(after <= before)
+    np.testing.assert_allclose(result.dual_gap, duality_gap(X, result.codes, dictionary, 1e-3, positive=False))
+    if max_iter == 0:
+        np.testing.assert_array_equal(result.codes, start)
+
+
 @pytest.mark.parametrize("size", [1e-300, 1e-170, 1e-40, 1e40, 1e200, 1e300])
 @pytest.mark.parametrize("positive", [True, False])
 def test_samples_that_cannot_be_squared_get_their_codes(shift, size, positive):
