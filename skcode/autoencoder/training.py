@@ -73,12 +73,14 @@ class Training:
     @classmethod
     def from_scratch(cls, plan: Plan, X, atoms, input_map, rng) -> Training:
         """Return a training from random weights, or from given atoms."""
-        return cls(plan, first_parameters(X, atoms, plan, input_map, rng), input_map, rng)
+        with single_threaded_blas():
+            return cls(plan, first_parameters(X, atoms, plan, input_map, rng), input_map, rng)
 
     @classmethod
     def from_weights(cls, plan: Plan, weights: Weights, alpha, input_map, rng) -> Training:
         """Return a training that goes on from fitted weights and from where steering had got to, past all warm-ups."""
-        parameters = plan.activation.unfolded(input_map.unfolded(weights)).copy()
+        with single_threaded_blas():
+            parameters = plan.activation.unfolded(input_map.unfolded(weights)).copy()
         training = cls(replace(plan, warmup=0.0, sparsity_warmup=0.0), parameters, input_map, rng)
         if plan.steered and alpha > 0:
             training.alpha = alpha
@@ -195,15 +197,16 @@ class Training:
             Others than those of the moment.
         """
         activation, wanted = self.plan.activation, self.plan.wanted_l0
-        weights, sparsity = activation.folded(parameters or self.parameters), None
-        if wanted is not None:
-            judge = self.input_map(some(judge, np.random.RandomState(0)))
-            if activation.thresholded:
-                weights, sparsity = calibrated(weights, judge, wanted)
-            else:
-                l0 = len(activation.encode(weights, judge).values) / len(judge)
-                sparsity = Sparsity(l0, l0)
-        return self.input_map.folded(weights).copy(), sparsity
+        with single_threaded_blas():
+            weights, sparsity = activation.folded(parameters or self.parameters), None
+            if wanted is not None:
+                judge = self.input_map(some(judge, np.random.RandomState(0)))
+                if activation.thresholded:
+                    weights, sparsity = calibrated(weights, judge, wanted)
+                else:
+                    l0 = len(activation.encode(weights, judge).values) / len(judge)
+                    sparsity = Sparsity(l0, l0)
+            return self.input_map.folded(weights).copy(), sparsity
 
     def complaint(self, sparsity: Sparsity | None) -> str | None:
         """Return what is to be said of a mean L0 that was wanted and did not come, or None."""

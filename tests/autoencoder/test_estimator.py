@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from skcode import FISTACoder, SparseAutoencoder
 from skcode._training import Adam
@@ -520,6 +521,17 @@ def test_threads_of_training_do_not_matter(shift, activation):
     options = {"activation": activation, "batch_size": 1200, "max_epochs": 2, "random_state": 0}
     one, two = (SparseAutoencoder(40, n_jobs=n_jobs, **options).fit(X) for n_jobs in (1, 2))
     np.testing.assert_array_equal(one.components_, two.components_)
+
+
+def test_threads_of_linear_algebra_do_not_matter(rng):
+    X = rng.standard_normal((1500, 150)) @ rng.standard_normal((150, 150))  # large enough for threads to be used
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            sae = SparseAutoencoder(300, n_active=5, whiten=True, max_epochs=1, random_state=0).fit(X)
+            found.append([sae.components_, sae.decoder_bias_, sae.partial_fit(X[:333]).components_])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_same_seed_same_bits(shift):
