@@ -17,7 +17,7 @@ FLOORS = {
     "metrics": 2,
     "base": 3,
     "coding": 4, "dictionary": 4, "autoencoder": 4,
-    "model_selection": 5, "inspection": 5, "io": 5,
+    "model_selection": 5,
     "__init__": 6,
 }  # fmt: skip
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -65,7 +65,7 @@ class Plan:
     auxiliary : bool
         Whether dead latents learn what the others miss.
     resample_until : float
-        Number of steps until which dead latents get a new start after a pass.
+        Number of steps until which dead latents get a new start after a pass; with 0 they never do.
     dead_after : int
         Samples without any use after which a latent is dead.
     whiten, scale : bool

@@ -355,7 +355,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ValueError
             If ``X`` has other features than the samples before, ``alpha="auto"`` and all samples so far, less the
             offset, are zero or out of scale, ``dictionary_init`` or ``offset`` does not fit, or ``n_components``,
-            ``positive`` or ``method`` is not what the components were learned with.
+            ``positive``, ``method`` or the number of components assigned is not what the components were learned with.
 
         Warns
         -----
@@ -397,6 +397,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ------
         NotFittedError
             If there was neither a `fit` nor a `partial_fit` before.
+        ValueError
+            If ``method="online"`` has not learned the components, or ``n_components``, ``positive`` or the number of
+            components assigned is not what they were learned with.
         """
         check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
         search = self._search_to_go_on()
@@ -484,7 +487,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self.unused_atoms_ = ~components.any(axis=1)
         if self.unused_atoms_.all():
             warn(
-                f"no sample uses any atom with alpha={self.alpha_:g}. Learning stopped after pass {self.n_iter_}. "
+                f"no sample uses any atom with alpha={self.alpha_:g}. This was found in pass {self.n_iter_}. "
                 "Lower alpha.",
                 ConvergenceWarning,
             )

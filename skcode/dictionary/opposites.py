@@ -24,8 +24,8 @@ _ROWS_AT_ONCE = 1024
 def mended(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedule) -> np.ndarray:
     """Return atoms without concepts that were found with either sign, where the objective is lower without.
 
-    One pair is tried after the other, the most common first, until one is better as it was. Its opposite is taken
-    away, the others lose their lean, and mini-batches settle what is then left over.
+    One pair is tried after the other, the most common first, until a trial does not lower the objective. A trial takes
+    one of the two away, the others lose their lean, and mini-batches settle what is then left over.
     """
     rule = schedule.opposites
     judged = X[:: max(len(X) // rule.judged, 1)]

@@ -72,7 +72,7 @@ class PreparedDictionary:
     def exact(self, dtype) -> np.ndarray:
         """Return the atoms of `padded` as they came, for samples of ``dtype``: certificates speak of these atoms.
 
-        In float32 if both are, else in float64.
+        In float32 if neither is finer, else in float64.
         """
         finer = np.result_type(dtype, self.components.dtype)
         return self.padded(np.float32 if finer == np.float32 else np.float64)

@@ -109,7 +109,7 @@ class Room(NamedTuple):
     gram: Gram
     newton: Newton
     direct: Direct
-    search: Finder
+    finder: Finder
     residual: np.ndarray  # in float64
 
 
@@ -122,7 +122,7 @@ def finish_on_gram(projected, correlations, problem, block, room):
     does not end with a certificate.
     """
     rules = problem.rules
-    members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
+    members, gram, newton, finder, residual = room.members, room.gram, room.newton, room.finder, room.residual
     row, tiles, bits = correlations.rows[0], correlations.tiles[0], correlations.bits[0]
     n_samples, n_features = block.X.shape
     n_left = 0
@@ -135,9 +135,9 @@ def finish_on_gram(projected, correlations, problem, block, room):
             subtract_rows(row, size, members.atoms, members.codes, problem.gram)
             _take_out(size, row, members)
             l1, rest_energy = _energy_by_correlations(size, sample.energy, projected, i, members)
-            top = _search(bits, rules.magnitude, search)
+            top = _find_highest(bits, rules.magnitude, finder)
             error = (n_features + size + 5) * (np.sqrt(2 * sample.energy) + 2 * rules.longest * l1)
-            gap = _certify(i, size, top, error, rest_energy, False, tiles, problem, block, members, search, residual)
+            gap = _certify(i, size, top, error, rest_energy, False, tiles, problem, block, members, finder, residual)
             if gap <= rules.tol:
                 _remember(i, size, block, members)
                 sample.gap, sample.status = gap, CERTIFIED
@@ -145,7 +145,7 @@ def finish_on_gram(projected, correlations, problem, block, room):
             objective, n_new = rest_energy + sample.alpha * l1, NO_ROOM
             goes_on = solved and objective < lowest - rules.unit * sample.energy and size <= rules.gram_support
             if goes_on and sample.n_iter < rules.max_iter and sample.work <= rules.max_work:
-                n_new = _grow(size, top, rest_energy, sample.alpha, rules, row, tiles, members, search)
+                n_new = _grow(size, top, rest_energy, sample.alpha, rules, row, tiles, members, finder)
             if n_new == NO_ROOM:
                 if not _settle(i, size, problem, block, members, residual):
                     _write_residual(i, problem, block, residual)
@@ -165,7 +165,7 @@ def finish_on_gram(projected, correlations, problem, block, room):
 def make_round(n_open, correlations, problem, block, room):
     """Make a round of each open sample, with the correlations of its residual; return how many are left open."""
     rules = problem.rules
-    members, gram, newton, search, residual = room.members, room.gram, room.newton, room.search, room.residual
+    members, gram, newton, finder, residual = room.members, room.gram, room.newton, room.finder, room.residual
     n_features = block.X.shape[1]
     n_left = 0
     for place in range(n_open):
@@ -173,12 +173,12 @@ def make_round(n_open, correlations, problem, block, room):
         sample, row, tiles = block.samples[i], correlations.rows[place], correlations.tiles[place]
         size = _recall(i, block, members, newton)
         _take_out(size, row, members)
-        top = _search(correlations.bits[place], rules.magnitude, search)
+        top = _find_highest(correlations.bits[place], rules.magnitude, finder)
         error = (n_features + 3) * np.sqrt(2 * sample.rest_energy)
         rests, is_last = sample.waited >= PATIENCE, sample.n_iter >= rules.max_iter
         ends = rests or is_last
         sample.gap = _certify(
-            i, size, top, error, sample.rest_energy, ends, tiles, problem, block, members, search, residual
+            i, size, top, error, sample.rest_energy, ends, tiles, problem, block, members, finder, residual
         )
         n_new = 0
         if sample.gap <= rules.tol:
@@ -186,7 +186,7 @@ def make_round(n_open, correlations, problem, block, room):
         elif ends:
             sample.status = AT_REST if rests else OUT_OF_ITERATIONS
         else:
-            n_new = _grow(size, top, sample.rest_energy, sample.alpha, rules, row, tiles, members, search)
+            n_new = _grow(size, top, sample.rest_energy, sample.alpha, rules, row, tiles, members, finder)
             sample.status = TOO_DENSE if n_new == NO_ROOM or sample.work > rules.max_work else OPEN
         if sample.status != OPEN:
             continue
@@ -215,12 +215,12 @@ def make_round(n_open, correlations, problem, block, room):
 
 
 @njit(**FUSED)
-def _search(bits, magnitude, search):
+def _find_highest(bits, magnitude, finder):
     """Find the highest correlation of each tile, in absolute value if codes are signed; return that of all, at least 0.
 
     On the bits of the floats, as integers, because compilers vectorise the maximum of integers only.
     """
-    highest, highest_bits = search.highest, search.bits
+    highest, highest_bits = finder.highest, finder.bits
     integer = highest_bits.dtype.type
     overall = integer(0)
     n_tiles = bits.shape[0]
@@ -246,7 +246,7 @@ def _energy_by_correlations(size, energy, projected, i, members):
 
 
 @njit(**INLINED)
-def _certify(i, size, top, error, rest_energy, ends, tiles, problem, block, members, search, residual):
+def _certify(i, size, top, error, rest_energy, ends, tiles, problem, block, members, finder, residual):
     """Return the relative duality gap of the codes at hand.
 
     An estimate by the correlations at hand will do while it is far above the tolerance, unless the work on the sample
@@ -259,8 +259,8 @@ def _certify(i, size, top, error, rest_energy, ends, tiles, problem, block, memb
         margin = 0.5 * rules.unit * rules.longest * error
         n_top = 0
         if not top + margin <= sample.alpha:  # others than those near the highest cannot be the highest
-            n_top = _collect(tiles, top - 2 * margin, search.highest, rules.positive, search.found)
-        gap = _exact_gap(i, size, n_top, problem, block, members, search.found, residual)
+            n_top = _collect(tiles, top - 2 * margin, finder.highest, rules.positive, finder.found)
+        gap = _exact_gap(i, size, n_top, problem, block, members, finder.found, residual)
     return gap / sample.energy if gap > 0 else max(gap, 0.0)
 
 
@@ -287,9 +287,9 @@ def _exact_gap(i, size, n_top, problem, block, members, found, residual):
 
 
 @njit(**FUSED)
-def _grow(size, top, rest_energy, alpha, rules, row, tiles, members, search):
+def _grow(size, top, rest_energy, alpha, rules, row, tiles, members, finder):
     """Add the atoms that violate most to the members; return how many, or NO_ROOM if there is none for any."""
-    positive, found = rules.positive, search.found
+    positive, found = rules.positive, finder.found
     if top <= alpha:
         return 0
     most = min(max(rules.n_violators, size), members.atoms.shape[0] - size)
@@ -297,7 +297,7 @@ def _grow(size, top, rest_energy, alpha, rules, row, tiles, members, search):
         return NO_ROOM
     noise = min(rules.noise * np.sqrt(2 * rest_energy), 0.5 * (alpha + top))  # and half way up to the top at most
     bar = row.dtype.type(max(alpha if size == 0 else NEAR * alpha, noise))
-    n_new = _collect(tiles, bar, search.highest, positive, found)
+    n_new = _collect(tiles, bar, finder.highest, positive, found)
     if n_new > most:
         n_new = _raise_bar(row, bar, top, n_new, most, positive, found)
     for p in range(n_new):

@@ -392,7 +392,8 @@ def _keep_strongest(count, most, farthest, found, pull, steps, penalty, positive
 def _descend(size, members, codes, slopes, gram, steps, penalty, positive, target, most):
     """Minimise over each member in turn until none moves the reconstruction by more than ``target``.
 
-    Return the work, in multiplications, which is at most a sweep above ``most``; 0 if none moved so far at all.
+    Return the work, in multiplications, which is at most a sweep above ``most``. It is 0 if no step of the first sweep
+    was longer than ``target``: such codes are at rest.
     """
     work = 0
     for sweep in range(_MOST_SWEEPS):

@@ -253,6 +253,6 @@ def _room(problem, n_members):
     return Room(
         *room_for(n_members, n_features, problem.gram),
         direct=direct_room(n_members, n_features),
-        search=Finder(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
+        finder=Finder(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
         residual=np.empty(n_features),
     )
