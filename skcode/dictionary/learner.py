@@ -487,7 +487,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self.unused_atoms_ = ~components.any(axis=1)
         if self.unused_atoms_.all():
             warn(
-                f"no sample uses any atom with alpha={self.alpha_:g}. This was found in pass {self.n_iter_}. "
+                f"no sample uses any atom with alpha={self.alpha_:g}. Learning stopped after pass {self.n_iter_}. "
                 "Lower alpha.",
                 ConvergenceWarning,
             )
