@@ -25,7 +25,7 @@ class Direct(NamedTuple):
     """Room for the problem of one sample, in float64."""
 
     gram: np.ndarray  # products of all pairs of members
-    atoms: np.ndarray
+    copies: np.ndarray  # of the members, as vectors
     codes: np.ndarray  # where to start, and the solution
     slope: np.ndarray  # correlation of members with the residual
     first_codes: np.ndarray  # both at the start
@@ -41,7 +41,7 @@ def direct_room(n_members: int, n_features: int) -> Direct:
     stride = n_members + 8  # rows a power of two apart would compete for the same lines of the cache
     return Direct(
         gram=np.empty((n_members, stride)),
-        atoms=np.empty((n_members, n_features)),
+        copies=np.empty((n_members, n_features)),
         codes=np.empty(n_members),
         slope=np.empty(n_members),
         first_codes=np.empty(n_members),
@@ -63,7 +63,7 @@ def solve_directly(size, room, dependent, floor, alpha, positive):
     """
     codes, slope, signs, active, direction = room.codes, room.slope, room.signs, room.active, room.direction
     bounded = positive or alpha > 0  # by zero, which codes cannot pass
-    n_active, known, work = 0, 0, 0
+    n_active, known, work = np.intp(0), np.intp(0), 0
     for p in range(size):
         room.first_codes[p], room.first_slope[p] = codes[p], slope[p]
         signs[p] = np.sign(codes[p])
@@ -75,7 +75,7 @@ def solve_directly(size, room, dependent, floor, alpha, positive):
         )
         known = n_moving - depends
         work += factor_work + (n_moving + size) * size
-        length, first = np.inf if depends else 1.0, -1
+        length, first = np.inf if depends else 1.0, np.intp(-1)
         for a in range(n_moving):  # how far one can go
             if alpha == 0 and depends:
                 break

@@ -22,6 +22,11 @@ class Status(IntEnum):
     """The codes have more non-zeros than the solver has room or work for."""
 
 
+# As numbers, which kernels take in as constants.
+CERTIFIED, AT_REST, OUT_OF_ITERATIONS, TOO_DENSE = (int(status) for status in Status)
+OPEN = -1  # in place of a status: the work goes on
+
+
 class CodingResult(NamedTuple):
     """Codes of a block of samples, and how good they are.
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .._compiled import FUSED, IN_ORDER, compiled
+from .._compiled import FUSED, IN_ORDER, INLINED, compiled
 from .._rows import correlate, subtract_rows
 from ._direct import FLOOR, Direct, solve_directly
-from ._result import Status
-from ._small_problem import INLINED, Gram, Members, Newton, gap_of, small_gap, solve_small
+from ._result import AT_REST, CERTIFIED, OPEN, OUT_OF_ITERATIONS, TOO_DENSE
+from ._small_problem import Members, Newton, Products, gap_of, small_gap, solve_small
 from ._sparse_rows import compute_gram, write_residual
 
 NEAR = 0.95  # from the second round on, atoms this close to violation are taken along: they are next
@@ -28,8 +28,6 @@ INNER_TOL = 0.1  # gap on the working set, as a share of tol
 DEPENDENT = 1e-13  # share of its energy: a factor of some hundred atoms in float64 is off by about as much
 PATIENCE = 3  # rounds without a lower objective after which a sample is taken to be at rest
 NO_ROOM = -1  # in place of the number of new members
-OPEN = -1  # in place of a status
-CERTIFIED, AT_REST, OUT_OF_ITERATIONS, TOO_DENSE = (int(status) for status in Status)
 
 
 # The state of a sample.
@@ -106,7 +104,7 @@ class Room(NamedTuple):
     """Room for the problem of one sample."""
 
     members: Members
-    gram: Gram
+    products: Products
     newton: Newton
     direct: Direct
     finder: Finder
@@ -122,10 +120,10 @@ def finish_on_gram(projected, correlations, problem, block, room):
     does not end with a certificate.
     """
     rules = problem.rules
-    members, gram, newton, finder, residual = room.members, room.gram, room.newton, room.finder, room.residual
+    members, products, newton, finder, residual = room.members, room.products, room.newton, room.finder, room.residual
     row, tiles, bits = correlations.rows[0], correlations.tiles[0], correlations.bits[0]
     n_samples, n_features = block.X.shape
-    n_left = 0
+    n_left = np.intp(0)
     for i in range(n_samples):
         sample = block.samples[i]
         size, lowest, solved = _recall(i, block, members, newton), np.inf, True
@@ -137,7 +135,9 @@ def finish_on_gram(projected, correlations, problem, block, room):
             l1, rest_energy = _energy_by_correlations(size, sample.energy, projected, i, members)
             top = _find_highest(bits, rules.magnitude, finder)
             error = (n_features + size + 5) * (np.sqrt(2 * sample.energy) + 2 * rules.longest * l1)
-            gap = _certify(i, size, top, error, rest_energy, False, tiles, problem, block, members, finder, residual)
+            gap = _certify(
+                i, size, top, error, rest_energy, np.bool_(False), tiles, problem, block, members, finder, residual
+            )
             if gap <= rules.tol:
                 _remember(i, size, block, members)
                 sample.gap, sample.status = gap, CERTIFIED
@@ -155,8 +155,8 @@ def finish_on_gram(projected, correlations, problem, block, room):
                 break
             lowest, size = objective, size + n_new
             for p in range(size):
-                gram.ready[p] = False
-            solved = _solve(i, size, rest_energy, problem, block, members, gram, newton)
+                products.ready[p] = False
+            solved = _solve(i, size, rest_energy, problem, block, members, products, newton)
             size = _drop_zeros(size, members)
     return n_left
 
@@ -165,9 +165,9 @@ def finish_on_gram(projected, correlations, problem, block, room):
 def make_round(n_open, correlations, problem, block, room):
     """Make a round of each open sample, with the correlations of its residual; return how many are left open."""
     rules = problem.rules
-    members, gram, newton, finder, residual = room.members, room.gram, room.newton, room.finder, room.residual
+    members, products, newton, finder, residual = room.members, room.products, room.newton, room.finder, room.residual
     n_features = block.X.shape[1]
-    n_left = 0
+    n_left = np.intp(0)
     for place in range(n_open):
         i = block.open_samples[place]
         sample, row, tiles = block.samples[i], correlations.rows[place], correlations.tiles[place]
@@ -193,8 +193,8 @@ def make_round(n_open, correlations, problem, block, room):
         size += n_new
         settled = False
         if sample.waited == 0:
-            _multiply(size, members.atoms, problem.dictionary, gram)
-            solved = _solve(i, size, sample.rest_energy, problem, block, members, gram, newton)
+            _multiply(size, members.atoms, problem.dictionary, products)
+            solved = _solve(i, size, sample.rest_energy, problem, block, members, products, newton)
             settled = _settle(i, size, problem, block, members, residual)
             if settled and not solved:
                 sample.waited = 1  # if that is not good enough, the direct method is next
@@ -346,22 +346,22 @@ def _raise_bar(row, height, top, count, most, positive, found):
 
 
 @njit(**FUSED)
-def _multiply(size, atoms, dictionary, gram):
+def _multiply(size, atoms, dictionary, products):
     """Compute the Gram matrix of the members."""
-    compute_gram(size, atoms, dictionary, gram.atoms, gram.products)
+    compute_gram(size, atoms, dictionary, products.copies, products.gram)
     for p in range(size):
-        gram.ready[p] = True
+        products.ready[p] = True
 
 
 @njit(**INLINED)
-def _solve(i, size, rest_energy, problem, block, members, gram, newton):
+def _solve(i, size, rest_energy, problem, block, members, products, newton):
     """Solve the problem over the members by their Gram matrix; return whether that has met its tolerance."""
     rules, sample = problem.rules, block.samples[i]
     for p in range(size):
-        gram.inverse[p] = 1 / problem.squared_norms[members.atoms[p]]
+        products.inverse[p] = 1 / problem.squared_norms[members.atoms[p]]
     target = INNER_TOL * rules.tol * sample.energy
     solved, work = solve_small(
-        size, members, gram, newton, rest_energy, target, sample.alpha, rules.positive, rules.most_clipped
+        size, members, products, newton, rest_energy, target, sample.alpha, rules.positive, rules.most_clipped
     )
     sample.work += work
     sample.n_iter += 1
@@ -372,10 +372,10 @@ def _solve(i, size, rest_energy, problem, block, members, gram, newton):
 def _solve_directly(i, size, problem, block, members, residual, direct):
     """Solve the problem over the members in float64, from the codes settled for, which have this residual."""
     rules, sample = problem.rules, block.samples[i]
-    compute_gram(size, members.atoms, problem.exact, direct.atoms, direct.gram)
+    compute_gram(size, members.atoms, problem.exact, direct.copies, direct.gram)
     for p in range(size):
         direct.codes[p] = block.values[i, p] if p < sample.size else 0.0
-        direct.slope[p] = correlate(p, direct.atoms, residual)
+        direct.slope[p] = correlate(np.uintp(p), direct.copies, residual)
     floor = FLOOR * rules.longest * np.sqrt(2 * sample.energy)
     sample.work += solve_directly(size, direct, DEPENDENT, floor, sample.alpha, rules.positive)
     for p in range(size):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .._compiled import FUSED, IN_ORDER
+from .._compiled import FUSED, IN_ORDER, INLINED
 from ..penalties import prox_l1, prox_l1_positive
 
 # Where more are needed, members nearly depend on each other, and the direct method is faster. With 60, families of
@@ -21,8 +21,6 @@ _MOST_SWEEPS = 60
 _PATIENCE = 20  # sweeps without a smaller gap after which the precision of the dtype is taken to be exhausted
 _SUPPORT_CHANGED = 1 << 20  # more than the moves of a sweep without a change of the support
 _SINGULAR = 1e-6  # share of an atom's energy below which it depends on the atoms before it; in float32 about the error
-
-INLINED = {"forceinline": True, **FUSED}
 
 
 class Members(NamedTuple):
@@ -33,14 +31,14 @@ class Members(NamedTuple):
     slope: np.ndarray  # correlation of each with the residual, kept up to date as codes move
 
 
-class Gram(NamedTuple):
-    """The Gram matrix of the members."""
+class Products(NamedTuple):
+    """The products of all pairs of members."""
 
-    full: np.ndarray  # of all atoms; of shape (0, 0) if there is none
-    products: np.ndarray
+    full: np.ndarray  # Gram matrix of all atoms; of shape (0, 0) if there is none
+    gram: np.ndarray  # that of the members
     ready: np.ndarray  # which of its rows are there; the others are looked up when first used
     inverse: np.ndarray  # of its diagonal
-    atoms: np.ndarray  # room for copies of the members, where it is computed
+    copies: np.ndarray  # of the members, as vectors, where it is computed
 
 
 class Newton(NamedTuple):
@@ -54,17 +52,17 @@ class Newton(NamedTuple):
     slope_before: np.ndarray
 
 
-def room_for(n_members: int, n_features: int, full_gram: np.ndarray) -> tuple[Members, Gram, Newton]:
+def room_for(n_members: int, n_features: int, full_gram: np.ndarray) -> tuple[Members, Products, Newton]:
     """Return room for so many members; pages that are not used cost nothing."""
     dtype = full_gram.dtype
     stride = n_members + 16  # rows a power of two apart would compete for the same lines of the cache
     members = Members(np.empty(n_members, np.uintp), np.empty(n_members, dtype), np.empty(n_members, dtype))
-    gram = Gram(
+    products = Products(
         full=full_gram,
-        products=np.empty((n_members, stride), dtype),
+        gram=np.empty((n_members, stride), dtype),
         ready=np.empty(n_members, np.bool_),
         inverse=np.empty(n_members, dtype),
-        atoms=np.empty((n_members, n_features), dtype),
+        copies=np.empty((n_members, n_features), dtype),
     )
     newton = Newton(
         active=np.empty(n_members, np.uintp),
@@ -74,11 +72,11 @@ def room_for(n_members: int, n_features: int, full_gram: np.ndarray) -> tuple[Me
         codes_before=np.empty(n_members),
         slope_before=np.empty(n_members),
     )
-    return members, gram, newton
+    return members, products, newton
 
 
 @njit(**FUSED)
-def solve_small(size, members, gram, newton, rest_energy, target, alpha, positive, most_clipped):
+def solve_small(size, members, products, newton, rest_energy, target, alpha, positive, most_clipped):
     """Solve the problem over the members until its gap is at most ``target``.
 
     Returns whether it is, and the work, in multiplications.
@@ -86,15 +84,15 @@ def solve_small(size, members, gram, newton, rest_energy, target, alpha, positiv
     codes, slope = members.codes, members.slope
     zero = slope.dtype.type(0)
     for p in range(size):
-        if codes[p] != zero and not gram.ready[p]:
-            _look_up(p, size, members.atoms, gram)
+        if codes[p] != zero and not products.ready[p]:
+            _look_up(p, size, members.atoms, products)
     work, best, waited = 0, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
-        changes = _sweep(size, members, gram, alpha, positive)
+        changes = _sweep(size, members, products, alpha, positive)
         moved = changes > 0
         work += (changes % _SUPPORT_CHANGED + changes // _SUPPORT_CHANGED) * size
         if changes < _SUPPORT_CHANGED or sweep % 4 == 3:
-            moved_on, newton_work = _newton_step(size, members, gram.products, newton, alpha, most_clipped)
+            moved_on, newton_work = _newton_step(size, members, products.gram, newton, alpha, most_clipped)
             moved |= moved_on
             work += newton_work
         gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
@@ -108,10 +106,10 @@ def solve_small(size, members, gram, newton, rest_energy, target, alpha, positiv
 
 
 @njit(**FUSED)
-def _sweep(size, members, gram, alpha, positive):
+def _sweep(size, members, products, alpha, positive):
     """Minimise over each member in turn; return how many moved, plus a large number for each that joined or left."""
     atoms, codes, slope = members
-    products, ready, inverse = gram.products, gram.ready, gram.inverse
+    gram, ready, inverse = products.gram, products.ready, products.inverse
     zero, threshold = slope.dtype.type(0), slope.dtype.type(alpha)
     changes = 0
     for p in range(size):
@@ -127,14 +125,14 @@ def _sweep(size, members, gram, alpha, positive):
                 codes[p] = new
                 changes += _SUPPORT_CHANGED if (old == zero) | (new == zero) else 1
                 if not ready[p]:
-                    _look_up(p, size, atoms, gram)
+                    _look_up(p, size, atoms, products)
                 for q in range(size):
-                    slope[q] -= step * products[p, q]
+                    slope[q] -= step * gram[p, q]
     return changes
 
 
 @njit(**FUSED)
-def _newton_step(size, members, products, newton, alpha, most_clipped):
+def _newton_step(size, members, gram, newton, alpha, most_clipped):
     """Go towards the minimum over the non-zero members; return whether any moved, and the work.
 
     Members that would change their sign become zero. If that raises the objective, or if there are more than
@@ -146,15 +144,15 @@ def _newton_step(size, members, products, newton, alpha, most_clipped):
     for p in range(size):
         active[n_active] = p
         n_active += np.uintp(codes[p] != 0)
-    work = np.intp(n_active) * size + _newton_direction(n_active, members, products, newton, alpha)
-    length, first = 1.0, -1
-    for a in range(n_active):  # how far one can go
+    work = np.intp(n_active) * size + _newton_direction(n_active, members, gram, newton, alpha)
+    length, first = 1.0, np.intp(-1)
+    for a in range(np.intp(n_active)):  # how far one can go
         value = np.float64(codes[active[a]])
         codes_before[a], slope_before[a] = value, slope[active[a]]
         if direction[a] * value < 0 and -value / direction[a] < length:
             length, first = -value / direction[a], a
     if first >= 0 and n_active <= most_clipped:
-        moved = _move(1.0, -1, n_active, size, members, products, newton)
+        moved = _move(1.0, np.intp(-1), n_active, size, members, gram, newton)
         change = 0.0  # of the objective
         for a in range(n_active):
             p = active[a]
@@ -162,11 +160,11 @@ def _newton_step(size, members, products, newton, alpha, most_clipped):
             change += alpha * (abs(codes[p]) - abs(codes_before[a])) - 0.5 * step * (slope_before[a] + slope[p])
         if change < 0:
             return moved, work
-    return _move(length, first, n_active, size, members, products, newton), work
+    return _move(length, first, n_active, size, members, gram, newton), work
 
 
 @njit(**FUSED)
-def _newton_direction(n_active, members, products, newton, alpha):
+def _newton_direction(n_active, members, gram, newton, alpha):
     """Find the way to the minimum over the active members, by Cholesky factorisation in float64; return the work.
 
     A member that depends on the ones before it stays as it is. Rows of the factor that belong to the atoms listed in
@@ -180,21 +178,21 @@ def _newton_direction(n_active, members, products, newton, alpha):
         known &= factored[a] == np.intp(atoms[p])
         if not known:
             for b in range(a):
-                value = np.float64(products[p, active[b]])
+                value = np.float64(gram[p, active[b]])
                 for k in range(b):
                     value -= factor[a, k] * factor[b, k]
                 factor[a, b] = value * factor[b, b]
             work += a * a // 2
-        pivot = np.float64(products[p, p])
+        pivot = np.float64(gram[p, p])
         value = np.float64(slope[p]) - (alpha if codes[p] > 0 else -alpha)
         for k in range(a):
             pivot -= factor[a, k] * factor[a, k]
             value -= factor[a, k] * direction[k]
-        independent = pivot > _SINGULAR * products[p, p]
+        independent = pivot > _SINGULAR * gram[p, p]
         factor[a, a] = 1.0 / np.sqrt(pivot) if independent else 0.0
         direction[a] = value * factor[a, a]
         factored[a], factored[a + 1] = np.intp(atoms[p]), factored[a + 1] if known else -1
-    substitute_back(n_active, factor, direction)
+    substitute_back(np.intp(n_active), factor, direction)
     return work
 
 
@@ -209,7 +207,7 @@ def substitute_back(size, factor, direction):
 
 
 @njit(**FUSED)
-def _move(length, first, n_active, size, members, products, newton):
+def _move(length, first, n_active, size, members, gram, newton):
     """Move active codes by ``length * direction``, or to zero where the sign would change; return if any moved."""
     codes, slope, before = members.codes, members.slope, newton.codes_before
     zero = slope.dtype.type(0)
@@ -225,17 +223,17 @@ def _move(length, first, n_active, size, members, products, newton):
             codes[p] = new
             moved = True
             for q in range(size):
-                slope[q] -= step * products[p, q]
+                slope[q] -= step * gram[p, q]
     return moved
 
 
 @njit(**INLINED)
-def _look_up(p, size, atoms, gram):
+def _look_up(p, size, atoms, products):
     """Copy a row of the Gram matrix of all atoms."""
-    gram.ready[p] = True
+    products.ready[p] = True
     j = atoms[p]
     for q in range(size):
-        gram.products[p, q] = gram.full[j, atoms[q]]
+        products.gram[p, q] = products.full[j, atoms[q]]
 
 
 @njit(**FUSED)

@@ -72,13 +72,13 @@ def write_residual(X, i, size, support, values, dictionary, residual):
 
 
 @njit(**IN_ORDER | ALLOCATES)
-def compute_gram(size, members, dictionary, atoms, gram):
-    """Copy the atoms of some members to ``atoms``, and write the products of all pairs to ``gram``."""
+def compute_gram(size, atoms, dictionary, copies, gram):
+    """Copy some atoms to ``copies``, and write the products of all pairs to ``gram``."""
     for p in range(size):
-        j = members[p]
+        j = atoms[p]
         for k in range(dictionary.shape[1]):
-            atoms[p, k] = dictionary[j, k]
-    product = np.dot(atoms[:size], atoms[:size].T)
+            copies[p, k] = dictionary[j, k]
+    product = np.dot(copies[:size], copies[:size].T)
     for p in range(size):
         for q in range(size):
             gram[p, q] = product[p, q]

@@ -49,7 +49,8 @@ def refit(
     Returns
     -------
     codes : {ndarray, CSR array} of shape (n_samples, n_components)
-        Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions.
+        Refitted codes, sparse if ``codes`` is. On a support of dependent atoms they are one of many solutions, near
+        ``codes`` unless these leave more of the sample than zeros do.
     """
     prepared = prepare(dictionary, X, codes, offset=offset)
     check_options(positive=positive, n_jobs=n_jobs)
@@ -79,15 +80,19 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, room, residual
     for i in range(X.shape[0]):
         start, size = indptr[i], indptr[i + 1] - indptr[i]
         support, codes = indices[start : start + size], values[start : start + size]
-        before = write_residual(X, i, size, support, codes, dictionary, residual)
-        compute_gram(size, support, dictionary, room.atoms, room.gram)
-        largest, energy = 0.0, 0.0
-        for p in range(size):
-            room.codes[p], room.slope[p] = codes[p], correlate(p, room.atoms, residual)
-            largest = max(largest, room.gram[p, p])
+        energy = 0.0
         for k in range(X.shape[1]):
-            energy += np.float64(X[i, k]) ** 2
-        solve_directly(size, room, _DEPENDENT, FLOOR * np.sqrt(largest * energy), 0.0, positive)
+            energy += 0.5 * np.float64(X[i, k]) ** 2
+        before, n_start = write_residual(X, i, size, support, codes, dictionary, residual), size
+        if not before <= energy:  # worse than none: the residual would be more rounding than sample
+            before, n_start = write_residual(X, i, 0, support, codes, dictionary, residual), 0
+        compute_gram(size, support, dictionary, room.copies, room.gram)
+        largest = 0.0
+        for p in range(size):
+            room.codes[p] = codes[p] if p < n_start else 0.0
+            room.slope[p] = correlate(p, room.copies, residual)
+            largest = max(largest, room.gram[p, p])
+        solve_directly(size, room, _DEPENDENT, FLOOR * np.sqrt(2 * largest * energy), 0.0, positive)
         refitted = room.codes.astype(X.dtype)
         after = write_residual(X, i, size, support, refitted, dictionary, residual)
         if after <= before:  # and not where atoms are so dependent that rounding has the last word

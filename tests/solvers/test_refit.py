@@ -74,3 +74,14 @@ def test_leaves_its_input_alone():
     expected = codes.toarray()
     refit(np.array([[1, -0.5], [1, 1]]), codes, np.array([[1, 0], [0.8, 0.6], [0, 1]]))
     np.testing.assert_array_equal(codes.toarray(), expected)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_only_the_support_of_given_codes_counts_however_large_they_are(shift, positive, dtype):
+    X, dictionary = shift.X_train[:20].astype(dtype), shift.dictionary.astype(dtype)
+    codes = working_set(X, dictionary, 0.1).codes
+    expected = refit(X, codes, dictionary, positive=positive)
+    for size in 1e-12, 1e12:
+        again = refit(X, (size * codes).astype(dtype), dictionary, positive=positive)
+        np.testing.assert_allclose(again, expected, atol=1e-6 if dtype == np.float32 else 1e-12)
