@@ -72,6 +72,25 @@ def give_up_if_abandoned():
         raise _Abandoned
 
 
+def kept_by_thread(make):
+    """Let each thread keep what ``make`` returned last, for its next call with the same arguments.
+
+    For room to work in. Freed with every block of samples, its pages come back to the system, which fills others with
+    zeros for the next block: a sixth of the time of coordinate descent at n=1000.
+    """
+    kept = threading.local()
+
+    @functools.wraps(make)
+    def last_or_new(*arguments):
+        if getattr(kept, "arguments", None) != arguments:
+            kept.arguments = kept.room = None  # there need not be space for both
+            kept.room = make(*arguments)
+            kept.arguments = arguments
+        return kept.room
+
+    return last_or_new
+
+
 def _in_threads(function, parts, n_wanted):
     """Return what ``function`` makes of every part, in as many threads as are wanted and the cores have room for."""
     call = _Call(getattr(_work, "call", None))

@@ -52,13 +52,12 @@ class Newton(NamedTuple):
     slope_before: np.ndarray
 
 
-def room_for(n_members: int, n_features: int, full_gram: np.ndarray) -> tuple[Members, Products, Newton]:
+def room_for(n_members: int, n_features: int, dtype: np.dtype) -> tuple[Members, Products, Newton]:
     """Return room for so many members; pages that are not used cost nothing."""
-    dtype = full_gram.dtype
     stride = n_members + 16  # rows a power of two apart would compete for the same lines of the cache
     members = Members(np.empty(n_members, np.uintp), np.empty(n_members, dtype), np.empty(n_members, dtype))
     products = Products(
-        full=full_gram,
+        full=np.empty((0, 0), dtype),
         gram=np.empty((n_members, stride), dtype),
         ready=np.empty(n_members, np.bool_),
         inverse=np.empty(n_members, dtype),

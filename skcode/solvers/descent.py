@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from .._lasso import half_squared_norms
-from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
+from .._parallel import give_up_if_abandoned, kept_by_thread, map_chunks, single_threaded_blas
 from ._descent_round import SAMPLE, Atoms, Block, Law, Problem, Room, Rules, make_round
 from ._prepared import PreparedDictionary, centred, check_options, check_penalty, prepare, start_codes
 from ._result import OPEN, CodingResult
@@ -125,7 +125,8 @@ def _problem(prepared, dtype, penalty, positive, max_iter, tol):
 def _solve_block(part, *, X, offset, codes_init, problem, n_components):
     X = centred(X[part], offset)
     n_members = min(n_components, _LARGEST_SET)
-    block, room = _start(X, start_codes(codes_init[part], X.dtype), problem, n_members), _room(problem, n_members)
+    block = _start(X, start_codes(codes_init[part], X.dtype), problem, n_members)
+    room = _room(*problem.dictionary.shape, n_members, X.dtype)
     correlations = np.empty((len(X), len(problem.dictionary)), X.dtype)
     n_open = len(X)
     while n_open:
@@ -160,9 +161,8 @@ def _start(X, init, problem, n_members):
     return block
 
 
-def _room(problem, n_members):
-    n_padded, n_features = problem.dictionary.shape
-    dtype = problem.dictionary.dtype
+@kept_by_thread
+def _room(n_padded, n_features, n_members, dtype):
     return Room(
         members=Atoms(np.empty(n_members, np.uintp), np.empty(n_members), np.empty(n_members)),
         found=Atoms(np.empty(n_padded + 1, np.uintp), np.zeros(n_padded + 1), np.empty(n_padded + 1)),

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 
 from .._lasso import duality_gap, half_squared_norms, objective
-from .._parallel import give_up_if_abandoned, map_chunks, single_threaded_blas
+from .._parallel import give_up_if_abandoned, kept_by_thread, map_chunks, single_threaded_blas
 from ._direct import direct_room
 from ._prepared import TILE, PreparedDictionary, centred, check_options, is_cached_size, prepare, start_codes
 from ._result import CodingResult, Status
@@ -248,10 +248,15 @@ def _bits(floats):
 
 
 def _room(problem, n_members):
-    n_padded, n_features = problem.dictionary.shape
-    highest = np.empty(n_padded // TILE + 1, problem.dictionary.dtype)
+    room = _kept_room(*problem.dictionary.shape, n_members, problem.dictionary.dtype)
+    return room._replace(products=room.products._replace(full=problem.gram))
+
+
+@kept_by_thread
+def _kept_room(n_padded, n_features, n_members, dtype):
+    highest = np.empty(n_padded // TILE + 1, dtype)
     return Room(
-        *room_for(n_members, n_features, problem.gram),
+        *room_for(n_members, n_features, dtype),
         direct=direct_room(n_members, n_features),
         finder=Finder(np.empty(n_padded + 1, np.uintp), highest, _bits(highest)),
         residual=np.empty(n_features),
