@@ -145,7 +145,7 @@ def _start(X, init, problem, n_members):
     n_samples, energy = len(X), half_squared_norms(X)
     samples = np.zeros(n_samples, SAMPLE)
     samples["norm"], samples["status"] = np.sqrt(2 * energy), OPEN
-    support, values = np.empty((n_samples, n_members), np.int32), np.empty((n_samples, n_members), X.dtype)
+    support, values = np.empty((n_samples, n_members), np.uintp), np.empty((n_samples, n_members), X.dtype)
     block = Block(
         X, samples, support, values, np.arange(n_samples), exact_rest=np.empty(X.shape), rest=np.empty_like(X)
     )

@@ -164,7 +164,7 @@ def _block(X, alpha, n_members):
     energy[np.isinf(energy)] = np.nan  # relative to which nothing can be certified
     samples["alpha"], samples["gap"] = alpha, np.inf
     samples["energy"] = samples["rest_energy"] = samples["objective"] = energy
-    support, values = np.empty((len(X), n_members), np.int32), np.empty((len(X), n_members), X.dtype)
+    support, values = np.empty((len(X), n_members), np.uintp), np.empty((len(X), n_members), X.dtype)
     return Block(X, samples, support, values, open_samples=np.arange(len(X)), rest=X.copy())
 
 
