@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -167,9 +168,26 @@ def _is_container(value):
     return type(value) in (dict, list)
 
 
+class _Floats(Interval):
+    """An interval without the integers that are too large for a float."""
+
+    def __contains__(self, value):
+        return super().__contains__(value) and abs(value) <= sys.float_info.max
+
+
+class _Indices(Interval):
+    """An interval without the integers that are too large for an index."""
+
+    def __contains__(self, value):
+        return super().__contains__(value) and value <= sys.maxsize
+
+    def __str__(self):
+        return super().__str__().replace("inf)", "2**63)")
+
+
 def positive_real():
     """Return the constraint of a parameter that is a finite real number above 0."""
-    return Interval(Real, 0, None, closed="neither")
+    return _Floats(Real, 0, None, closed="neither")
 
 
 def open_unit_interval():
@@ -184,12 +202,12 @@ def unit_interval():
 
 def real_from(lowest):
     """Return the constraint of a parameter that is a finite real number, at least ``lowest``."""
-    return Interval(Real, lowest, None, closed="left")
+    return _Floats(Real, lowest, None, closed="left")
 
 
 def integers_from(lowest):
     """Return the constraint of a parameter that is an integer, at least ``lowest``."""
-    return Interval(Integral, lowest, None, closed="left")
+    return _Indices(Integral, lowest, None, closed="left")
 
 
 def derived_random_state(random_state):
@@ -232,6 +250,8 @@ def _named(name):
         if type(error) not in (TypeError, ValueError) or re.search(rf"\b{name}\b", str(error)):
             raise
         raise type(error)(f"{name}: {error}") from error
+    except OverflowError as error:
+        raise ValueError(f"{name} must hold numbers that a float can hold: {error}.") from error
 
 
 def _readable(value, name, ensure_2d):

@@ -221,3 +221,25 @@ def test_parameters_are_checked_between_blocks_too():
     estimator = Stepwise().partial_fit(np.ones(3))
     with pytest.raises(ValueError, match="'limits' parameter of Stepwise"):
         estimator.set_params(limits=3).partial_fit(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (FISTACoder(np.eye(3), alpha=10**400), r"'alpha' .* a float in the range \(0.0, inf\)"),
+        (
+            FISTACoder(np.eye(3), max_iter=2**63),
+            r"'max_iter' .* an int in the range \[1, 2\*\*63\). Got 9223372036854775808",
+        ),
+        (DictionaryLearner(2**70), r"'n_components' .* an int in the range \[1, 2\*\*63\)"),
+        (FISTACoder([[10**400, 0, 0]]), "dictionary must hold numbers that a float can hold"),
+    ],
+)
+def test_integers_beyond_floats_and_indices_are_named(estimator, message):
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(np.ones((4, 3)))
+
+
+def test_samples_beyond_floats_are_named():
+    with pytest.raises(ValueError, match="X must hold numbers that a float can hold"):
+        FISTACoder(np.eye(3)).fit([[10**400, 0, 0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from .._compiled import compiled
+from .._compiled import FUSED, compiled
 
 # From this share of non-zeros on, matrix products over all latents are faster than loops over some.
 _DENSE_FROM = 0.08
@@ -157,7 +157,7 @@ def _decode(indptr, indices, values, decoder, decoded):
                 decoded[i, f] += value * decoder[atom, f]
 
 
-@compiled(fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
+@compiled(**FUSED)
 def _products_at_places(indptr, indices, rows, decoder, values):
     for i in range(len(indptr) - 1):
         for place in range(indptr[i], indptr[i + 1]):

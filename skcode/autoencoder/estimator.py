@@ -359,7 +359,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         plan = Plan.of_fit(self, n_components, len(X))
         input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred)
         training = Training.from_scratch(plan, X, atoms, input_map, rng)
-        self._forget()
+        self._forget()  # callbacks add the weights of the moment to what is here
         self._input_map, self._stream, self.history_, self.n_iter_ = input_map, None, {}, 0
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
         self._n_seen_samples = len(X)
@@ -407,7 +407,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         After a `fit`, training goes on from its weights, without a warm-up. The weights can be used after each block.
         Thresholds for a mean L0 are set by the block, or by the latest 1,024 samples if it has fewer. ``max_epochs``,
         ``decay`` and ``validation_fraction`` have no effect on a stream. Once it has begun, nor have changes of the
-        parameters of training, except ``batch_size``.
+        parameters of training, except ``batch_size``. A stream goes on from weights that were assigned.
 
         A call that fails or is interrupted changes nothing: the next block trains what it would have trained.
 
@@ -427,8 +427,9 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         ------
         ValueError
             As in `fit`, or if ``X`` has other features than the samples before, or is of quite another scale than the
-            first block, ``n_components`` or ``activation`` are not those of the `fit` before, all samples of the first
-            block are the same, or with ``whiten`` it has no more of them than features.
+            first block, ``n_components`` or ``activation`` are not what was fitted before, assigned weights have other
+            shapes, all samples of the first block are the same, or with ``whiten`` it has no more of them than
+            features.
 
         Warns
         -----
@@ -441,8 +442,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """
         fitted = hasattr(self, "components_")
         X = validate_data(self, X, dtype=[self.components_.dtype] if fitted else FLOATS, order="C", reset=not fitted)
-        # A block trains a copy, which takes the place of the stream when all has gone well.
-        training = self._stream.copy() if getattr(self, "_stream", None) else self._begin_stream(X, fitted)
+        training = self._go_on(X) if fitted else self._begin_stream(X)
         training.input_map.refuse(X)
         if "scale" not in training.told and warn_of_strange_block(training.input_map, X):
             training.told |= {"scale"}
@@ -470,28 +470,35 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             raise ValueError("dictionary_init must hold atoms to start from, got zeros alone. Leave it out.")
         return n_components, atoms
 
-    def _begin_stream(self, X, fitted):
-        """Return the training of a stream, from where a fit has ended or from the first block."""
-        rng = check_random_state(self.random_state)
-        if fitted:
-            self._check_same("activation", type(self._activation).__name__, ACTIVATIONS[self.activation].__name__)
-            self._check_same("n_components", len(self.components_), self.n_components)
+    def _go_on(self, X):
+        """Return the training of a block: a copy of the stream's, which it replaces when all has gone well."""
+        fitted = next(name for name, kind in ACTIVATIONS.items() if type(self._activation) is kind)
+        for name, learned in (("activation", fitted), ("n_components", len(self.components_))):
+            wanted = getattr(self, name)
+            if wanted not in (None, learned):
+                raise ValueError(
+                    f"{name}={wanted!r} is not what was fitted ({learned!r}), from where partial_fit goes on. "
+                    "Call fit, or use a clone."
+                )
+        weights = Weights.of(self, X.dtype)
+        if self._stream is None:
             plan = Plan.of_stream(self, len(self.components_))
-            weights = Weights.of(self, X.dtype)
+            rng = check_random_state(self.random_state)
             return Training.from_weights(plan, weights, self.alpha_, self._input_map, rng)
+        training = self._stream.copy()
+        if not training.has_made(weights):  # somebody has assigned others
+            training.move_to(weights)
+        return training
+
+    def _begin_stream(self, X):
+        """Return the training of a stream, from its first block."""
+        rng = check_random_state(self.random_state)
         n_components, atoms = self._start(X)
         plan = Plan.of_stream(self, n_components)
         input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred, first_block=True)
         self._input_map, self.history_, self.n_iter_ = input_map, {}, 0
         self.mean_, self._n_seen_samples = np.zeros(X.shape[1], dtype=X.dtype), 0
         return Training.from_scratch(plan, X, atoms, input_map, rng)
-
-    def _check_same(self, name, fitted, given):
-        if given not in (None, fitted):
-            raise ValueError(
-                f"{name}={getattr(self, name)!r} is not what was fitted ({fitted}), from where partial_fit goes on. "
-                "Call fit, or use a clone."
-            )
 
     def _store(self, training, weights):
         """Set the fitted attributes that a training makes; those that its activation does not have disappear."""

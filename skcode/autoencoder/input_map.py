@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._compiled import compiled
+from .._compiled import FUSED, compiled
 from .._norms import sample_norms, typical_norm, warn_of_loud_samples
 from .._warnings import warn
 from ..preprocessing import PCAWhitener
@@ -237,7 +237,7 @@ def warn_of_strange_block(input_map: InputMap, X) -> bool:
     return strange
 
 
-@compiled(fastmath={"reassoc", "contract"})  # or the sum would not be vectorised
+@compiled(**FUSED)
 def _mark_loud(X, centre, most, loud):
     """Mark the samples whose squared distance from the centre is above ``most``; return how many there are."""
     n_loud = 0

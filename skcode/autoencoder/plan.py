@@ -112,22 +112,18 @@ class Plan:
         """Return the plan of a fit on so many samples."""
         steps_an_epoch = ceil(n_samples / sae.batch_size)
         n_epochs = sae.max_epochs or min(ceil(_STEPS / steps_an_epoch), _MOST_EPOCHS)
-        every = sae.renormalise_every if isinstance(sae.renormalise_every, Integral) else None
+        n_steps = n_epochs * steps_an_epoch
         return cls._of(
-            sae, n_components, n_epochs=n_epochs, n_steps=n_epochs * steps_an_epoch, decay=sae.decay,
-            normalise_passes=every, resampled=_RESAMPLED_UNTIL * n_epochs * steps_an_epoch,
-        )  # fmt: skip
+            sae, n_components, n_epochs=n_epochs, n_steps=n_steps, decay=sae.decay, resampled=_RESAMPLED_UNTIL * n_steps
+        )
 
     @classmethod
     def of_stream(cls, sae: SparseAutoencoder, n_components: int) -> Plan:
         """Return the plan of a stream, which never ends: nothing may wait for its end."""
-        every = 1 if isinstance(sae.renormalise_every, Integral) else None
-        return cls._of(
-            sae, n_components, n_epochs=1, n_steps=_STREAM_STEPS, decay=0.0, normalise_passes=every, resampled=inf
-        )
+        return cls._of(sae, n_components, n_epochs=1, n_steps=_STREAM_STEPS, decay=0.0, resampled=inf)
 
     @classmethod
-    def _of(cls, sae, n_components, *, n_epochs, n_steps, decay, normalise_passes, resampled):
+    def _of(cls, sae, n_components, *, n_epochs, n_steps, decay, resampled):
         kind = ACTIVATIONS[sae.activation]
         n_active = min(_ACTIVE, n_components) if sae.n_active is None else sae.n_active
         _check_l0(sae, kind, n_components, n_active)
@@ -141,6 +137,7 @@ class Plan:
         asked = sae.target_l0 is not None or sae.alpha == "auto" or not kind.penalised
         wanted_l0 = float(mean_l0) if asked and not kind.counted else None
         alpha = sae.alpha if wanted_l0 is None else _FIRST_ALPHA
+        every = sae.renormalise_every
         return cls(
             activation=kind(**{field.name: given[field.name] for field in fields(kind)}),
             n_components=n_components,
@@ -153,8 +150,8 @@ class Plan:
             warmup=sae.warmup,
             decay=decay,
             sparsity_warmup=sae.sparsity_warmup,
-            normalise_steps=sae.renormalise_every == "step",
-            normalise_passes=normalise_passes,
+            normalise_steps=every == "step",
+            normalise_passes=min(every, n_epochs) if isinstance(every, Integral) else None,
             auxiliary=sae.dead_latents == "auxk",
             resample_until=resampled if sae.dead_latents == "resample" else 0.0,
             dead_after=sae.dead_after or ceil(_DEAD_AFTER * n_components / mean_l0),

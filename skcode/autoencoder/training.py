@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from .._compiled import compiled
+from .._compiled import FUSED, compiled
 from .._norms import unit_rows
 from .._parallel import map_chunks, single_threaded_blas
 from .._training import Adam, minibatches
@@ -94,6 +94,26 @@ class Training:
         other.idle = np.array(self.idle)
         other.rng = copy.deepcopy(self.rng)
         return other
+
+    def has_made(self, weights: Weights) -> bool:
+        """Tell whether weights are those of the moment, whatever the thresholds, which samples set."""
+        with single_threaded_blas():
+            own = self.input_map.folded(self.plan.activation.folded(self.parameters))
+        names = "decoder", "decoder_bias", "encoder", "encoder_bias"
+        return all(np.array_equal(getattr(own, name), getattr(weights, name)) for name in names)
+
+    def move_to(self, weights: Weights) -> None:
+        """Go on from other weights, of the same shapes."""
+        with single_threaded_blas():
+            parameters = self.plan.activation.unfolded(self.input_map.unfolded(weights)).copy()
+        for name, array in self.parameters.arrays().items():
+            if getattr(parameters, name).shape != array.shape:
+                raise ValueError(
+                    f"the {name.replace('_', ' ')} that was assigned has shape {getattr(parameters, name).shape}, "
+                    f"training has {array.shape}. Call fit with dictionary_init, or use a clone."
+                )
+        self.parameters = parameters
+        self.optimiser = Adam(self.parameters.arrays(), self.plan.learning_rate)
 
     @property
     def dead(self):
@@ -256,10 +276,7 @@ def _ramp(done, length):
     return min(1.0, done / length) if length > 0 else 1.0
 
 
-_REORDERED = {"reassoc", "contract"}  # sums that may be, or they would not be vectorised
-
-
-@compiled(fastmath=_REORDERED)
+@compiled(**FUSED)
 def _project_off(gradient, decoder):
     """Take out of each atom's gradient its part along the atom, in place, so that norms stay about 1.
 
@@ -273,7 +290,7 @@ def _project_off(gradient, decoder):
             gradient[j, f] -= along * decoder[j, f]
 
 
-@compiled(fastmath=_REORDERED)
+@compiled(**FUSED)
 def _normalise_rows(decoder):
     for j in range(len(decoder)):
         square = decoder.dtype.type(0)

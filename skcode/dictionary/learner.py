@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -61,12 +63,25 @@ def _softplus(learner, X, components, rng):
     )  # fmt: skip
 
 
-_METHODS = {"online": _online, "alternating": _alternating, "softplus": _softplus}
+class _Method(NamedTuple):
+    """A way to learn."""
+
+    learning: Callable  # what makes it, for a learner, samples, atoms to start from and a source of chance
+    streams: bool = False  # whether it learns from streams,
+    signed: bool = False  # and signed codes
+
+
+_METHODS = {
+    "online": _Method(_online, streams=True, signed=True),
+    "alternating": _Method(_alternating, signed=True),
+    "softplus": _Method(_softplus),
+}
 
 
 def _learns_from_streams(learner):
-    if learner.method != "online":
-        raise AttributeError(f"learning from a stream needs method='online', got method={learner.method!r}.")
+    streaming = [name for name, method in _METHODS.items() if method.streams]
+    if learner.method not in streaming:
+        raise AttributeError(f"learning from a stream needs method={streaming[0]!r}, got method={learner.method!r}.")
     return True
 
 
@@ -475,11 +490,13 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 f"n_components={len(components)} atoms cannot be told apart by n_samples={len(X)} samples, which are "
                 "fewer: several samples for each atom are needed. X has a row for each sample."
             )
-        return _METHODS[self.method](self, X, components, rng)
+        return _METHODS[self.method].learning(self, X, components, rng)
 
     def _check_training_samples(self, X):
-        if self.method == "softplus" and not self.positive:
-            raise ValueError("method='softplus' learns non-negative codes: leave positive=True, got positive=False.")
+        if not self.positive and not _METHODS[self.method].signed:
+            raise ValueError(
+                f"method={self.method!r} learns non-negative codes: leave positive=True, got positive=False."
+            )
         return super()._check_training_samples(X)
 
     def _take(self, components):
@@ -487,7 +504,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self.unused_atoms_ = ~components.any(axis=1)
         if self.unused_atoms_.all():
             warn(
-                f"no sample uses any atom with alpha={self.alpha_:g}. Learning stopped after pass {self.n_iter_}. "
+                f"no sample uses any atom with alpha={self.alpha_:g}: after pass {self.n_iter_} all atoms are zero. "
                 "Lower alpha.",
                 ConvergenceWarning,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral, Real
 
 import numpy as np
@@ -146,9 +147,11 @@ def prepare(
 
 def check_options(*, alpha=1.0, tol=0.0, max_iter=0, n_jobs=None, **flags) -> None:
     """Raise if a number of a call is not what it is to be, or one of ``flags`` is not a boolean."""
-    check_number("alpha", alpha, Real, lambda value: 0 < value < np.inf, "positive and finite")
-    check_number("tol", tol, Real, lambda value: value >= 0, "at least 0")
-    check_number("max_iter", max_iter, Integral, lambda value: value >= 0, "an integer, at least 0")
+    check_number("alpha", alpha, Real, lambda value: 0 < value < np.inf, "a number, positive and finite")
+    check_number("tol", tol, Real, lambda value: value >= 0, "a number, at least 0")
+    check_number(
+        "max_iter", max_iter, Integral, lambda value: 0 <= value <= sys.maxsize, "an integer from 0 to 2**63-1"
+    )
     if n_jobs is not None:
         check_number("n_jobs", n_jobs, Integral, lambda value: value != 0, "None or an integer other than 0")
     for name, flag in flags.items():
@@ -163,7 +166,7 @@ def check_penalty(penalty):
         raise TypeError(f"penalty must be one of skcode.penalties ({names}), got {_kind(penalty)}.")
     check_options(alpha=penalty.alpha)
     for name, value, bound in zip(penalty._fields, penalty, penalty.above, strict=True):
-        check_number(name, value, Real, lambda value, bound=bound: value > bound, f"above {bound:g}")
+        check_number(name, value, Real, lambda value, bound=bound: value > bound, f"a number above {bound:g}")
     return type(penalty)(*map(float, penalty))
 
 
@@ -171,7 +174,11 @@ def check_number(name, value, kind, holds, wanted):
     """Raise if a number is not of a kind, or a condition does not hold for it."""
     if isinstance(value, _BOOLEANS) or not isinstance(value, kind):
         raise TypeError(f"{name} must be {wanted}, got {_kind(value)} {value!r:.60}.")
-    if not holds(value):
+    try:
+        number = float(value) if kind is Real else value
+    except OverflowError:
+        raise ValueError(f"{name} must be {wanted}, got an integer that is too large for a float.") from None
+    if not holds(number):
         raise ValueError(f"{name} must be {wanted}, got {value!s:.60}.")
 
 

@@ -61,12 +61,16 @@ def coding_path(
         As `working_set` returns it.
     """
     prepared = prepare(dictionary, X, offset=offset)
+    check_options(tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive)
+    if not np.iterable(alphas) or isinstance(alphas, str):
+        raise TypeError(f"alphas must be a sequence of penalties, got {alphas!r:.60}.")
+    return _path(X, prepared, alphas, positive=positive, max_iter=max_iter, tol=tol, offset=offset, n_jobs=n_jobs)
+
+
+def _path(X, prepared, alphas, **options):
     codes = None
     for alpha in alphas:
-        result = working_set(
-            X, prepared, alpha, positive=positive, max_iter=max_iter, tol=tol, codes_init=codes, offset=offset,
-            sparse_output=True, n_jobs=n_jobs,
-        )  # fmt: skip
+        result = working_set(X, prepared, alpha, codes_init=codes, sparse_output=True, **options)
         codes = result.codes
         yield result
 
@@ -134,9 +138,9 @@ def alpha_for_l0(
         If the target is not positive or out of reach; the message gives the range, or the jump, that contains it.
         Whatever the solver raises.
     """
-    if penalty not in SOLVERS:
+    if penalty not in list(SOLVERS):  # a list is asked, because not all that may come can be looked up
         raise ValueError(f"penalty must be one of {', '.join(map(repr, SOLVERS))}, got {penalty!r}.")
-    check_number("target_l0", target_l0, Real, lambda value: 0 < value < np.inf, "positive and finite")
+    check_number("target_l0", target_l0, Real, lambda value: 0 < value < np.inf, "a number, positive and finite")
     check_options(tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive)
     prepared = prepare(dictionary, X, offset=offset)
 

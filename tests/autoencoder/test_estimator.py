@@ -3,6 +3,7 @@ import pickle
 import signal
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -18,6 +19,7 @@ from skcode.autoencoder import plan
 from skcode.autoencoder.plan import ACTIVATIONS
 from skcode.autoencoder.stopping import Best
 from skcode.autoencoder.training import Training
+from skcode.autoencoder.weights import Weights
 
 PUBLISHED = {
     "alpha": 1e-4, "bandwidth": 1e-3, "bias_init": "zero", "scale_inputs": False, "learning_rate": 5e-4,
@@ -238,12 +240,34 @@ def test_zero_atoms_start_at_random(shift):
     np.testing.assert_allclose(np.delete(components, [3, 8], axis=0), np.delete(start, [3, 8], axis=0))
 
 
-def test_partial_fit_does_not_change_the_activation(shift):
-    sae = SparseAutoencoder(40, max_epochs=1, random_state=0).fit(shift.X_train).set_params(activation="relu")
-    with pytest.raises(ValueError, match=r"activation='relu' is not what was fitted \(TopK\)"):
-        sae.partial_fit(shift.X_train)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_partial_fit_does_not_change_the_activation(shift, method):
+    sae = SparseAutoencoder(40, max_epochs=1, random_state=0)
+    getattr(sae, method)(shift.X_train)
+    with pytest.raises(ValueError, match=r"activation='relu' is not what was fitted \('topk'\)"):
+        sae.set_params(activation="relu").partial_fit(shift.X_train)
     with pytest.raises(ValueError, match=r"n_components=50 is not what was fitted \(40\)"):
         sae.set_params(activation="topk", n_components=50).partial_fit(shift.X_train)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("whiten", [False, True])
+def test_a_stream_goes_on_from_weights_that_were_assigned(shift, activation, whiten):
+    options = {"n_active": 4, "whiten": whiten, "weight_decay": 0, "random_state": 0}
+    sae, other = (SparseAutoencoder(40, activation=activation, **options).partial_fit(shift.X_train) for _ in range(2))
+    untouched = sae._stream.copy()
+    sae.partial_fit(shift.X_val)
+    assert untouched.has_made(Weights.of(other, shift.X_train.dtype))
+    other.components_, other.decoder_bias_ = sae.components_.copy(), sae.decoder_bias_ + 1
+    other._stream.plan = replace(other._stream.plan, learning_rate=1e-300)
+    other.partial_fit(shift.X_val)
+    np.testing.assert_allclose(other.components_, sae.components_, atol=1e-9)
+    np.testing.assert_allclose(other.decoder_bias_, sae.decoder_bias_ + 1, atol=1e-9)
+    other.components_ = other.components_[:30]
+    with pytest.raises(ValueError, match=r"n_components=40 is not what was fitted \(30\)"):
+        other.partial_fit(shift.X_val)
+    with pytest.raises(ValueError, match=r"the decoder that was assigned has shape \(30, .*training has \(40, "):
+        other.set_params(n_components=None).partial_fit(shift.X_val)
 
 
 @pytest.mark.parametrize(("activation", "expected"), [("topk", 3e-3), ("relu", 1.5e-3)])

@@ -55,7 +55,7 @@ def test_same_seed_same_bits_for_any_n_jobs(shift, method):
 
 @pytest.mark.parametrize(
     ("method", "told"),
-    [("online", "Lower alpha"), ("alternating", "stopped after pass 1"), ("softplus", "stopped after pass")],
+    [("online", "Lower alpha"), ("alternating", "after pass 1 all atoms are zero"), ("softplus", "after pass")],
 )
 def test_a_penalty_that_leaves_nothing_is_warned_of(shift, method, told):
     learner = DictionaryLearner(40, method=method, alpha=50.0, max_epochs=3, random_state=0)

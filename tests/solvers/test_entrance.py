@@ -28,15 +28,22 @@ ALL = pytest.mark.parametrize("solve", [working_set, fista, ista, mcp])
         ({"dictionary": D[0]}, ValueError, r"dictionary must have shape \(n_components, n_features\).* got \(3,\)"),
         ({"dictionary": D[:0]}, ValueError, r"dictionary must have shape .* got \(0, 3\)"),
         ({"dictionary": 1e200 * D}, ValueError, "dictionary must be finite, also in its squares"),
-        ({"alpha": "0.1"}, TypeError, "alpha must be positive and finite, got str '0.1'"),
-        ({"alpha": None}, TypeError, "alpha must be positive and finite, got NoneType"),
-        ({"alpha": np.ones(2)}, TypeError, "alpha must be positive and finite, got float64"),
-        ({"alpha": True}, TypeError, "alpha must be positive and finite, got bool"),
-        ({"alpha": -1.0}, ValueError, "alpha must be positive and finite, got -1"),
-        ({"tol": np.nan}, ValueError, "tol must be at least 0, got nan"),
-        ({"tol": None}, TypeError, "tol must be at least 0, got NoneType"),
-        ({"max_iter": -1}, ValueError, "max_iter must be an integer, at least 0, got -1"),
-        ({"max_iter": 10.0}, TypeError, "max_iter must be an integer, at least 0, got float 10.0"),
+        ({"alpha": "0.1"}, TypeError, "alpha must be a number, positive and finite, got str '0.1'"),
+        ({"alpha": None}, TypeError, "alpha must be a number, positive and finite, got NoneType"),
+        ({"alpha": np.ones(2)}, TypeError, "alpha must be a number, positive and finite, got float64"),
+        ({"alpha": True}, TypeError, "alpha must be a number, positive and finite, got bool"),
+        ({"alpha": -1.0}, ValueError, "alpha must be a number, positive and finite, got -1"),
+        ({"tol": np.nan}, ValueError, "tol must be a number, at least 0, got nan"),
+        ({"tol": None}, TypeError, "tol must be a number, at least 0, got NoneType"),
+        ({"max_iter": -1}, ValueError, r"max_iter must be an integer from 0 to 2\*\*63-1, got -1"),
+        ({"max_iter": 2**63}, ValueError, r"max_iter must be an integer from 0 to 2\*\*63-1, got 9223372036854775808"),
+        (
+            {"alpha": 10**400},
+            ValueError,
+            "alpha must be a number, positive and finite, got an integer that is too large",
+        ),
+        ({"tol": 10**400}, ValueError, "tol must be a number, at least 0, got an integer that is too large"),
+        ({"max_iter": 10.0}, TypeError, r"max_iter must be an integer from 0 to 2\*\*63-1, got float 10.0"),
         ({"n_jobs": 0}, ValueError, "n_jobs must be None or an integer other than 0, got 0"),
         ({"n_jobs": "2"}, TypeError, "n_jobs must be None or an integer other than 0, got str"),
         ({"positive": "no"}, TypeError, "positive must be True or False, got 'no'"),
@@ -60,7 +67,7 @@ def test_what_is_wrong_is_named(solve, options, error, message):
 def test_what_is_no_penalty_is_named():
     with pytest.raises(TypeError, match=r"penalty must be one of skcode.penalties \(L1, .*\), got float"):
         coordinate_descent(X, D, 0.1)
-    with pytest.raises(ValueError, match="gamma must be above 1, got nan"):
+    with pytest.raises(ValueError, match="gamma must be a number above 1, got nan"):
         coordinate_descent(X, D, MCP(0.1, np.nan))
 
 

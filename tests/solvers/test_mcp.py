@@ -160,9 +160,9 @@ def test_coordinate_descent_solves_the_l1_problem(shift, positive):
 
 
 def test_a_gamma_that_is_not_above_1_is_refused(shift):
-    with pytest.raises(ValueError, match=r"gamma must be above 1, got 1"):
+    with pytest.raises(ValueError, match=r"gamma must be a number above 1, got 1"):
         mcp(shift.X_train, shift.dictionary, 0.1, gamma=1)
-    with pytest.raises(TypeError, match=r"gamma must be above 1, got str '3'"):
+    with pytest.raises(TypeError, match=r"gamma must be a number above 1, got str '3'"):
         mcp(shift.X_train, shift.dictionary, 0.1, gamma="3")
 
 

@@ -48,7 +48,7 @@ def test_a_target_out_of_reach_gives_the_range(shift):
 
 def test_a_target_that_is_no_number_of_atoms_is_refused(shift):
     for target in (-3, 0, np.nan):
-        with pytest.raises(ValueError, match="target_l0 must be positive and finite, got"):
+        with pytest.raises(ValueError, match="target_l0 must be a number, positive and finite, got"):
             alpha_for_l0(shift.X_train, shift.dictionary, target)
 
 
@@ -98,3 +98,10 @@ def test_samples_and_penalties_that_cannot_be_are_refused(shift):
             call(X[:0], shift.dictionary, 2)
     with pytest.raises(ValueError, match=r"penalty must be one of 'l1', .*, got 'l2'"):
         alpha_for_l0(shift.X_train, shift.dictionary, 2, penalty="l2")
+
+
+def test_what_is_no_sequence_of_penalties_is_said_at_once():
+    with pytest.raises(TypeError, match=r"alphas must be a sequence of penalties, got 0\.3"):
+        coding_path(np.ones((2, 3)), np.eye(3), 0.3)
+    with pytest.raises(ValueError, match="penalty must be one of 'l1', 'mcp', got"):
+        alpha_for_l0(np.ones((2, 3)), np.eye(3), 1, penalty=["l1"])

@@ -372,9 +372,9 @@ def test_what_does_not_fit_is_refused(solve):
     with pytest.raises(ValueError, match="dictionary must be finite"):
         solve(np.ones((3, 2)), np.array([[1, np.nan]]), 0.1)
     for alpha in (0, -1, np.nan, np.inf):
-        with pytest.raises(ValueError, match="alpha must be positive and finite, got"):
+        with pytest.raises(ValueError, match="alpha must be a number, positive and finite, got"):
             solve(np.ones((3, 2)), np.eye(2), alpha)
-    with pytest.raises(ValueError, match="tol must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="tol must be a number, at least 0, got -1"):
         solve(np.ones((3, 2)), np.eye(2), 0.1, tol=-1)
 
 
