@@ -48,6 +48,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
     "abort_on_example_error": True,
+    "parallel": 2,
 }
 
 html_theme = "pydata_sphinx_theme"

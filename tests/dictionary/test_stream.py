@@ -126,8 +126,8 @@ def test_a_copy_of_a_stream_goes_on_on_its_own(superposed, fitted):
 def test_a_call_that_fails_in_the_middle_changes_nothing(superposed, monkeypatch, call, error, fitted):
     X = superposed.X_train
     learner = DictionaryLearner(60, max_epochs=1, random_state=0)
-    (learner.fit if fitted else learner.partial_fit)(X[:600])
-    learner.partial_fit(X[:800])
+    (learner.fit if fitted else learner.partial_fit)(X[:200])
+    learner.partial_fit(X[200:500])
     before, done = state(learner), []
     code = Search._code
 
@@ -139,10 +139,10 @@ def test_a_call_that_fails_in_the_middle_changes_nothing(superposed, monkeypatch
 
     monkeypatch.setattr(Search, "_code", fails_in_the_third)
     with pytest.raises(error):
-        learner.partial_fit(X[800:]) if call == "partial_fit" else learner.finalize()
+        learner.partial_fit(X[500:700]) if call == "partial_fit" else learner.finalize()
     assert state(learner) == before
     monkeypatch.setattr(Search, "_code", code)
-    learner.partial_fit(X[800:]).finalize()  # and goes on
+    learner.partial_fit(X[500:700]).finalize()  # and goes on
 
 
 def test_scale_and_penalty_follow_the_stream(small):

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,7 @@ def sparse(rng, shape):
     return rng.random_sample(shape) * (rng.random_sample(shape) < 0.05)
 
 
+@cache
 def kurtosis_of(draw):
     z = draw(np.random.RandomState(0), 2_000_000)
     z = z - z.mean()
