@@ -28,7 +28,7 @@ class Best:
         self.tol = tol
         self.variance = variance
         self.error = np.inf
-        self.waited = 0
+        self.n_without = 0
         self.parameters = None
 
     def exhausted(self, entries, training) -> bool:
@@ -44,7 +44,7 @@ class Best:
         return self._is_enough(entries["held_out"] + price, training.parameters)
 
     def _is_enough(self, error, parameters):
-        self.waited = 0 if error < (1 - self.tol) * self.error else self.waited + 1
+        self.n_without = 0 if error < (1 - self.tol) * self.error else self.n_without + 1
         if error < self.error:
             self.error, self.parameters = error, parameters.copy()
-        return self.waited >= self.patience
+        return self.n_without >= self.patience

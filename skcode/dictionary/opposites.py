@@ -28,7 +28,7 @@ def mended(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedu
     one of the two away, the others lose their lean, and mini-batches settle what is then left over.
     """
     rule = schedule.opposites
-    judged = X[:: max(len(X) // rule.judged, 1)]
+    judging = X[:: max(len(X) // rule.n_judging, 1)]
     for _ in range(rule.at_most):
         pairs = opposites(components, rule)
         codes = coder.codes(X, components) if len(pairs) else None
@@ -36,11 +36,11 @@ def mended(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedu
         if pair is None:
             break
         trial = without_lean(components, *pair, codes, rule)
-        missed = judged - coder.codes(judged, trial) @ trial
+        missed = judging - coder.codes(judging, trial) @ trial
         new, _ = directions_of(missed, 1, schedule.redundancy, positive=True)
         trial[pair[1]] = new[0] if len(new) else 0
         trial = _settled(X, trial, coder, schedule)
-        if coder.objective(judged, trial) >= coder.objective(judged, components):
+        if coder.objective(judging, trial) >= coder.objective(judging, components):
             break
         components = trial
     return components
@@ -101,8 +101,8 @@ def _lean(signed, codes, rule):
     scale = np.sqrt(np.mean(signed**2))
     damp = np.sqrt(rule.ridge * (codes.data @ codes.data) / codes.shape[1])
     lean = np.zeros(codes.shape[1])
-    for zero in np.repeat(rule.zero, rule.n_reweighted):
-        without = signed + codes @ lean < zero * scale
-        weight = np.sqrt(np.where(without, 1.0, rule.positive))
+    for threshold in np.repeat(rule.taken_for_zero, rule.n_reweighted):
+        without = signed + codes @ lean < threshold * scale
+        weight = np.sqrt(np.where(without, 1.0, rule.weight_with))
         lean = lsqr(sp.diags_array(weight) @ codes, -weight * signed, damp=damp, iter_lim=100, x0=lean)[0]
     return lean

@@ -32,14 +32,14 @@ class Opposites:
 
     cosine: float = -0.9  # concepts that are opposites of each other do exist: the objective tells them apart
     common: float = 3.0  # such a concept is in so many times the samples of a typical atom
-    # Codes up to here, in their root mean square, are taken for zeros: first the negative ones alone.
-    zero: tuple[float, ...] = (0.0, 0.7, 0.3)
+    # Signed codes up to here, in their root mean square, are taken for zeros: first the negative ones alone.
+    taken_for_zero: tuple[float, ...] = (0.0, 0.7, 0.3)
     n_reweighted: int = 6  # times for each
-    positive: float = 0.01  # weight of samples with the concept, which say little about the lean
+    weight_with: float = 0.01  # of samples with the concept, which say little about the lean; those without have 1
     ridge: float = 3e-3  # of the mean squared codes of an atom; it holds on to the lean before
     at_most: int = 3  # pairs; true opposites are tried in vain, and 100 of them took the ninefold time of the fit
     visits: int = 15  # samples for each atom on which a dictionary without one is tried; 7 and 30 do as well
-    judged: int = 10_000  # samples that the trial is judged by
+    n_judging: int = 10_000  # samples that the trial is judged by
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,8 +165,8 @@ class Search:
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
         with single_threaded_blas():
-            judged = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
-            if judged and self.positive:
+            can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
+            if can_tell and self.positive:
                 self.components = mended(X, self.components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
@@ -182,11 +182,11 @@ class Search:
                 usage = np.bincount(codes.indices, minlength=n_components).astype(float)
                 components = self.components
                 replaces = done % 2 == 1 and done < min(schedule.replaced_until * n_rounds, n_rounds - 2)
-                if judged and replaces:
+                if can_tell and replaces:
                     components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
                     step = step._replace(n_replaced=n_replaced)
                 components = updated(components, statistics, schedule.finish_sweeps)
-                if judged and last:
+                if can_tell and last:
                     components = self._without_surplus(components, usage, statistics, n_jobs)
                 self.components, self._statistics, self._evidence = components, statistics, None
             if last:

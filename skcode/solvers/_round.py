@@ -40,10 +40,12 @@ SAMPLE = np.dtype(
         ("gap", np.float64),
         ("size", np.int64),  # of the support
         ("n_iter", np.int64),
-        ("waited", np.int64),  # rounds since the objective fell
+        ("in_vain", np.int64),  # rounds since the objective fell
         ("work", np.int64),  # multiplications spent on small problems
         ("status", np.int64),
-    ]
+        ("is_hard", np.bool_),  # whether the direct method is next
+    ],
+    align=True,
 )
 
 
@@ -150,7 +152,7 @@ def finish_on_gram(projected, correlations, problem, block, room):
                 if not _settle(i, size, problem, block, members, residual):
                     _write_residual(i, problem, block, residual)
                 if not solved:
-                    sample.waited = max(sample.waited, 1)
+                    sample.is_hard = True
                 n_left = _leave_open(i, n_left, block, residual)
                 break
             lowest, size = objective, size + n_new
@@ -175,7 +177,7 @@ def make_round(n_open, correlations, problem, block, room):
         _take_out(size, row, members)
         top = _find_highest(correlations.bits[place], rules.magnitude, finder)
         error = (n_features + 3) * np.sqrt(2 * sample.rest_energy)
-        rests, is_last = sample.waited >= PATIENCE, sample.n_iter >= rules.max_iter
+        rests, is_last = sample.in_vain >= PATIENCE, sample.n_iter >= rules.max_iter
         ends = rests or is_last
         sample.gap = _certify(
             i, size, top, error, sample.rest_energy, ends, tiles, problem, block, members, finder, residual
@@ -192,12 +194,12 @@ def make_round(n_open, correlations, problem, block, room):
             continue
         size += n_new
         settled = False
-        if sample.waited == 0:
+        if not sample.is_hard:
             _multiply(size, members.atoms, problem.dictionary, products)
             solved = _solve(i, size, sample.rest_energy, problem, block, members, products, newton)
             settled = _settle(i, size, problem, block, members, residual)
             if settled and not solved:
-                sample.waited = 1  # if that is not good enough, the direct method is next
+                sample.is_hard = True
         else:
             sample.n_iter += 1
         if not settled:
@@ -205,7 +207,7 @@ def make_round(n_open, correlations, problem, block, room):
             _solve_directly(i, size, problem, block, members, residual, room.direct)
             settled = _settle(i, size, problem, block, members, residual)
         if not settled:  # neither way is down: the precision of the dtype is exhausted
-            sample.waited = PATIENCE
+            sample.in_vain = PATIENCE
             _write_residual(i, problem, block, residual)
         n_left = _leave_open(i, n_left, block, residual)
     return n_left
@@ -435,7 +437,8 @@ def _settle(i, size, problem, block, members, residual):
     if not objective <= sample.objective:
         return False
     fell = objective < sample.objective - problem.rules.unit * sample.energy
-    sample.waited = 0 if fell else sample.waited + 1
+    sample.in_vain = 0 if fell else sample.in_vain + 1
+    sample.is_hard = not fell
     sample.objective, sample.rest_energy = objective, rest_energy
     _remember(i, size, block, members)
     return True

@@ -85,7 +85,7 @@ def solve_small(size, members, products, newton, rest_energy, target, alpha, pos
     for p in range(size):
         if codes[p] != zero and not products.ready[p]:
             _look_up(p, size, members.atoms, products)
-    work, best, waited = 0, np.inf, 0
+    work, best, in_vain = 0, np.inf, 0
     for sweep in range(_MOST_SWEEPS):
         changes = _sweep(size, members, products, alpha, positive)
         moved = changes > 0
@@ -97,9 +97,9 @@ def solve_small(size, members, products, newton, rest_energy, target, alpha, pos
         gap = small_gap(size, slope, codes, zero, rest_energy, alpha, positive)
         if gap <= target:
             return True, work
-        waited = 0 if gap < best else waited + 1
+        in_vain = 0 if gap < best else in_vain + 1
         best = min(gap, best)
-        if not moved or waited > _PATIENCE:
+        if not moved or in_vain > _PATIENCE:
             break
     return False, work
 

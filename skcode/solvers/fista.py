@@ -24,7 +24,7 @@ from ._result import CodingResult, Status
 # While codes are sparse, iterating sample by sample on the Gram rows of their non-zeros beats products over many
 # samples, if the Gram matrix stays in a core's cache. A step costs (non-zeros x components) there and (2 x features x
 # components) as two products, which run several times faster.
-_CACHED_GRAM_BYTES = 1 << 20
+_GRAM_BYTES_OF_A_CORE = 1 << 20
 _SPARSE_BELOW = 0.5  # non-zeros per feature
 _SWEEP = 10  # iterations between two looks at density and duality gap; the latter costs about one iteration itself
 _CHUNK_ELEMENTS = 1 << 16  # codes of one chunk: small enough that a chunk's arrays stay in a core's cache
@@ -156,7 +156,7 @@ def _solve(
         problem = make_problem(
             prepared, X.dtype, alpha, positive=positive, max_iter=max_iter, tol=tol, momentum=momentum, restart=restart
         )
-        if n_components**2 * X.itemsize <= _CACHED_GRAM_BYTES:
+        if n_components**2 * X.itemsize <= _GRAM_BYTES_OF_A_CORE:
             problem = problem._replace(gram=problem.dictionary @ problem.dictionary.T)
         work = partial(
             _solve_slice, X=X, offset=offset, codes_init=codes_init, problem=problem, sparse_output=sparse_output
@@ -236,8 +236,8 @@ def _let_go(chunk, done, last, problem, out):
     out.codes[rows] = chunk.codes[leaving]
     out.n_iter[rows] = done
     out.dual_gap[rows] = gap[leaving]
-    moving = np.where(chunk.still | np.isnan(gap), Status.AT_REST, Status.OUT_OF_ITERATIONS)
-    out.status[rows] = np.where(gap <= problem.tol, Status.CERTIFIED, moving)[leaving]
+    uncertified = np.where(chunk.still | np.isnan(gap), Status.AT_REST, Status.OUT_OF_ITERATIONS)
+    out.status[rows] = np.where(gap <= problem.tol, Status.CERTIFIED, uncertified)[leaving]
     return _Chunk(*(array[~leaving] for array in chunk))
 
 

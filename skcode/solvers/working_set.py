@@ -179,10 +179,10 @@ def _start(init, scale, block, problem, residual):
     )  # fmt: skip
     used = np.arange(block.values.shape[1]) < sizes[:, None]
     l1 = np.abs(block.values, where=used, out=np.zeros_like(block.values)).sum(axis=1, dtype=np.float64)
-    objective = rest_energy + samples["alpha"] * l1
-    better = objective <= samples["energy"]
+    reached = rest_energy + samples["alpha"] * l1
+    better = reached <= samples["energy"]
     block.rest[better] = rest[better]
-    for name, start in (("size", sizes), ("rest_energy", rest_energy), ("objective", objective)):
+    for name, start in (("size", sizes), ("rest_energy", rest_energy), ("objective", reached)):
         samples[name][better] = start[better]
 
 
@@ -191,7 +191,7 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
 
     What is still open after its turn goes back to the rounds, to the end unless the working set is too small.
     """
-    rules = problem.rules
+    rules, before, dense = problem.rules, result.codes, rows
     problem = problem._replace(gram=problem.gram[:0, :0].copy())
     while rows.size:
         left = rules.max_iter - int(result.n_iter[rows].max())
@@ -199,9 +199,7 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
             prepared, X.dtype, alpha, positive=rules.positive, max_iter=min(left, _TURN), tol=rules.tol
         )
         turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
-        turn = turn._replace(codes=sp.csr_array(turn.codes))
-        turn = _no_worse(turn, result, rows, X, alpha, problem.exact[: prepared.shape[0]], rules.positive)
-        result = _replace_rows(result, rows, turn)
+        result = _replace_rows(result, rows, turn._replace(codes=sp.csr_array(turn.codes)))
         rows = rows[(turn.status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
         sparse = np.diff(result.codes.indptr)[rows] <= _LARGEST_SET // 2
         if not sparse.any():
@@ -212,21 +210,18 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
         turn = _make_rounds(X[again], alpha, result.codes[again], to_the_end, prepared.shape[0])
         result = _replace_rows(result, again, turn)
         rows = np.concatenate([rows[~sparse], again[turn.status == Status.TOO_DENSE]])
-    return result
+    return _no_worse(result, before, dense, X, alpha, problem.exact[: prepared.shape[0]], rules.positive)
 
 
-def _no_worse(turn, result, rows, X, alpha, dictionary, positive):
-    """Return the result of a turn, with the codes before it where it has raised the objective uncertified."""
-    before = objective(X[rows], result.codes[rows], dictionary, alpha, positive)
-    after = objective(X[rows], turn.codes, dictionary, alpha, positive)
-    worse = np.flatnonzero((after > before) & (turn.status != Status.CERTIFIED))
+def _no_worse(result, before, rows, X, alpha, dictionary, positive):
+    """Return the result with the codes before FISTA where it has raised the objective, and found no certificate."""
+    earlier, later = (objective(X[rows], codes[rows], dictionary, alpha, positive) for codes in (before, result.codes))
+    worse = rows[(later > earlier) & (result.status[rows] != Status.CERTIFIED)]
     if not worse.size:
-        return turn
-    codes = result.codes[rows[worse]]
-    gap = duality_gap(X[rows[worse]], codes, dictionary, alpha, positive)  # what is at hand may be an estimate
-    earlier = result._replace(codes=codes, dual_gap=gap)
-    no_more = np.zeros(len(worse), turn.n_iter.dtype)
-    return _replace_rows(turn, worse, earlier._replace(n_iter=no_more, status=turn.status[worse]))
+        return result
+    gap = duality_gap(X[worse], before[worse], dictionary, alpha, positive)
+    no_more = np.zeros(len(worse), result.n_iter.dtype)
+    return _replace_rows(result, worse, CodingResult(before[worse], no_more, gap, result.status[worse]))
 
 
 def _replace_rows(result, rows, turn):

@@ -18,7 +18,7 @@ def route(request, monkeypatch):
     if request.param == "gram":
         monkeypatch.setattr(MODULE, "_SPARSE_BELOW", np.inf)
     else:
-        monkeypatch.setattr(MODULE, "_CACHED_GRAM_BYTES", 0)
+        monkeypatch.setattr(MODULE, "_GRAM_BYTES_OF_A_CORE", 0)
     return request.param
 
 

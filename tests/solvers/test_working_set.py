@@ -225,6 +225,27 @@ def test_codes_of_too_much_work_take_turns_with_fista(shift, turn, monkeypatch):
     assert result.n_iter.max() <= 1000
 
 
+def test_a_turn_that_raises_the_objective_is_gone_on_from_and_not_repeated(monkeypatch):
+    rng = np.random.RandomState(0)
+    dictionary, X = np.eye(module._LARGEST_SET + 100), 1 + rng.random_sample((2, module._LARGEST_SET + 100))
+    starts = []
+
+    def first_is_in_vain(X, codes, problem):
+        starts.append(codes.copy())
+        turn = solve_chunk(X, codes, problem)
+        if len(starts) > 1:
+            return turn
+        return turn._replace(codes=-3 * turn.codes, status=np.full_like(turn.status, Status.OUT_OF_ITERATIONS))
+
+    monkeypatch.setattr(module, "solve_chunk", first_is_in_vain)
+    stopped = working_set(X, dictionary, 0.5, positive=False, max_iter=module._TURN)
+    assert (stopped.codes >= 0).all()
+    np.testing.assert_allclose(stopped.dual_gap, duality_gap(X, stopped.codes, dictionary, 0.5, False))
+    starts.clear()
+    assert (working_set(X, dictionary, 0.5, positive=False, max_iter=3000).status == Status.CERTIFIED).all()
+    np.testing.assert_allclose(starts[1], -3 * (X - 0.5), atol=1e-3)
+
+
 def test_many_equal_violators_fit_into_the_working_set():
     dictionary = np.tile(np.eye(4), (300, 1))
     X = np.arange(8.0).reshape(2, 4)
