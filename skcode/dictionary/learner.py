@@ -38,7 +38,9 @@ from .search import Search
 from .softplus import N_PASSES, SoftplusDescent
 
 _AUTO_ALPHA = 0.056  # alpha="auto" in units of the typical norm of samples: 0.1 on the paper's protocol
-_OTHER_SCALE = 10.0  # of a block of a stream, from which one alpha cannot serve both
+# Ratio of the scales of two blocks from which one alpha cannot serve both: on samples a tenth as loud as those it is
+# for, it leaves one of ten concepts (the paper's protocol, n=100 and 1000).
+_OTHER_SCALE = 10.0
 
 
 def _online(learner, X, components, rng):

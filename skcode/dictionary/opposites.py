@@ -18,7 +18,8 @@ from .redundancy import directions_of
 from .schedule import Opposites, Schedule, batch_size, searched_atoms
 from .statistics import Statistics, updated
 
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 1024  # whose cosines with all atoms are held: 40 MB at n=10,000
+_MOST_ITERATIONS = 100  # of a regression, a bound: each but the first starts at the one before
 
 
 def mended(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedule) -> np.ndarray:
@@ -104,5 +105,5 @@ def _lean(signed, codes, rule):
     for threshold in np.repeat(rule.taken_for_zero, rule.n_reweighted):
         without = signed + codes @ lean < threshold * scale
         weight = np.sqrt(np.where(without, 1.0, rule.weight_with))
-        lean = lsqr(sp.diags_array(weight) @ codes, -weight * signed, damp=damp, iter_lim=100, x0=lean)[0]
+        lean = lsqr(sp.diags_array(weight) @ codes, -weight * signed, damp=damp, iter_lim=_MOST_ITERATIONS, x0=lean)[0]
     return lean

@@ -9,8 +9,11 @@ import numpy as np
 from .._parallel import map_chunks
 from .schedule import Redundancy
 
-_ROWS_AT_ONCE = 1024
-_CHANCE_DRAWS = 200
+_ROWS_AT_ONCE = 1024  # whose correlations with all atoms are held: 40 MB at n=10,000
+_CHANCE_DRAWS = 200  # random atoms, of which one in a hundred is explained by others as far as "by chance"
+_CHANCE_QUANTILE = 0.99
+_RIDGE = 1e-9  # on the Gram matrix of explainers of norm 1, so that equal ones can be solved for
+_EQUALLY_WELL = 1  # digit to which shares are told apart: of two atoms that explain each other, usage decides
 
 
 def redundant_atoms(
@@ -32,7 +35,7 @@ def redundant_atoms(
     gone, share = usage <= 0, np.zeros(len(usage))
     share[used], explainers = explained_by_others(components[used], rule, positive=positive, n_jobs=n_jobs)
     thresholds = np.broadcast_to(threshold, usage.shape)
-    for k in np.lexsort((usage[used], -np.round(share[used], 1))):
+    for k in np.lexsort((usage[used], -np.round(share[used], _EQUALLY_WELL))):
         j, who = used[k], used[explainers[k][explainers[k] >= 0]]
         gone[j] |= share[j] > thresholds[j] and not gone[who].any()
     return np.flatnonzero(gone), share[gone]
@@ -45,7 +48,7 @@ def redundancy_threshold(n_components: int, n_features: int, rule: Redundancy, *
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     first = np.arange(min(_CHANCE_DRAWS, n_components))
     by_chance, _ = explained_by_others(atoms, rule, positive=positive, rows=first)
-    chance = np.quantile(by_chance, 0.99)
+    chance = np.quantile(by_chance, _CHANCE_QUANTILE)
     return float(max(chance + rule.share * (1 - chance), rule.at_least))
 
 
@@ -83,7 +86,7 @@ def _explain(part, *, rows, components, positive, rule):
         chosen = correlation.argmax(axis=1)
         trial = np.column_stack([explainers[:, :step], chosen])
         basis = components[trial].astype(np.float64)
-        gram = basis @ basis.transpose(0, 2, 1) + 1e-9 * np.eye(step + 1)
+        gram = basis @ basis.transpose(0, 2, 1) + _RIDGE * np.eye(step + 1)
         inner = np.einsum("rpk,rk->rp", basis, atoms)
         weights = np.linalg.solve(gram, inner[..., None])[..., 0]
         going &= np.isfinite(np.take_along_axis(correlation, chosen[:, None], axis=1)[:, 0])

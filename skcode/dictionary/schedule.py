@@ -80,14 +80,19 @@ class Schedule:
     fewest_rounds: int = 4
     most_rounds: int = 30
     finish_sweeps: int = 3  # of the update of atoms
-    replaced_until: float = 0.8  # of the finish, and two rounds before its end
+    # Every second round of the finish replaces redundant atoms, so that new ones settle in the rounds between; the last
+    # share of its rounds does not, nor do its last two.
+    replaced_every: int = 2
+    replaced_until: float = 0.8
+    settling_rounds: int = 2
     worthless: float = 0.01  # squared codes lost with an atom, as a share of a typical atom's, that it is not kept for
 
     # Samples that a stream keeps for its finish, and that a fit chooses for its own.
     kept_for_each_atom: int = 10  # or all there are: 2 to 10 were measured
     kept_at_least: int = 10_000
-    kept_bytes: int = 1 << 28
-    kept_always: int = 64
+    kept_bytes: int = 1 << 28  # at most, 256 MiB,
+    kept_always: int = 64  # but so many samples of any size
+    finished_again: int = 2  # times the length of a stream at its last finish, when it is finished once more
     uses_to_judge: int = 10  # of an atom, on average, from which one without any use is no accident: e^-10
 
     redundancy: Redundancy = Redundancy()
@@ -128,6 +133,11 @@ class Schedule:
     def is_checked(self, progress: float) -> bool:
         """Tell whether redundant atoms are looked for at this point of the search."""
         return self.check_from <= progress <= self.check_until
+
+    def is_replacing(self, done: int, n_rounds: int) -> bool:
+        """Tell whether redundant atoms are replaced in a round of the finish, after so many others."""
+        last = min(self.replaced_until * n_rounds, n_rounds - self.settling_rounds)
+        return done % self.replaced_every == self.replaced_every - 1 and done < last
 
     def n_rounds(self, n_samples: int) -> int:
         """Return how many rounds a finish on so many samples takes."""

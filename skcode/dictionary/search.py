@@ -181,8 +181,7 @@ class Search:
                 self._noise = chance_correlation(residuals, codes)
                 usage = np.bincount(codes.indices, minlength=n_components).astype(float)
                 components = self.components
-                replaces = done % 2 == 1 and done < min(schedule.replaced_until * n_rounds, n_rounds - 2)
-                if can_tell and replaces:
+                if can_tell and schedule.is_replacing(done, n_rounds):
                     components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
                     step = step._replace(n_replaced=n_replaced)
                 components = updated(components, statistics, schedule.finish_sweeps)
@@ -191,7 +190,7 @@ class Search:
                 self.components, self._statistics, self._evidence = components, statistics, None
             if last:
                 self.is_over = self.n_seen >= schedule.n_visits
-                self._rests_on, self._due = len(X), max(2 * self.n_seen, schedule.n_visits)
+                self._rests_on, self._due = len(X), max(schedule.finished_again * self.n_seen, schedule.n_visits)
             yield step
 
     def _coder(self, alpha, gamma, n_jobs):

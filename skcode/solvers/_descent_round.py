@@ -19,7 +19,7 @@ from ._sparse_rows import compute_gram, write_residual
 
 _BLAS_FASTER = 16  # times, than the sweeps: what a multiplication for the Gram matrix counts
 _INNER_TOL = 0.3  # movement on the atoms of a round, as a share of tol
-_MOST_SWEEPS = 500
+_MOST_SWEEPS = 500  # of a round: 50 and 5,000 are as fast on coherent atoms (1000 in 93 dimensions)
 
 # The state of a sample.
 SAMPLE = np.dtype(
