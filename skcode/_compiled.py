@@ -16,7 +16,7 @@ _UNCOUNTED, ALLOCATES = {"_nrt": False}, {"_nrt": True}
 # are compiled ``IN_ORDER``. Python's ``float`` of a float32 is a float32 here: what has to be float64 says so.
 IN_ORDER = {"error_model": "numpy", "fastmath": {"contract"}, **_UNCOUNTED}
 FUSED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, **_UNCOUNTED}
-INLINED = {"forceinline": True, **FUSED}  # for steps that have names for readers, and are called at one place
+INLINED = {"forceinline": True, **FUSED}  # for short steps that have names for readers
 
 
 def compiled(**options):

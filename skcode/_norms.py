@@ -75,13 +75,17 @@ def typical_norm(norms: np.ndarray) -> float:
     return float(np.median(some)) if some.size else 0.0
 
 
+def _are_loud(norms):
+    return norms > _LOUD * typical_norm(norms)
+
+
 def warn_of_loud_samples(norms: np.ndarray) -> None:
     """Warn if a few samples of very large norm hold much of the sum of squares, to which learning pays attention."""
     typical = typical_norm(norms)
     if typical == 0:
         return
     squares = (norms / typical) ** 2
-    loud = norms > _LOUD * typical
+    loud = _are_loud(norms)
     share = squares[loud].sum() / squares.sum()
     if share > _LOUD_SHARE:
         warn(
@@ -91,13 +95,17 @@ def warn_of_loud_samples(norms: np.ndarray) -> None:
         )
 
 
-def warn_of_mean(mean: np.ndarray, norms: np.ndarray) -> None:
-    """Warn if samples that no offset is subtracted from share a mean that holds most of their squares."""
-    typical = typical_norm(norms)
-    usual = norms[norms <= _LOUD * typical]
-    if typical == 0 or len(usual) < _ENOUGH:
+def warn_of_mean(X: np.ndarray, mean: np.ndarray, norms: np.ndarray) -> None:
+    """Warn if samples that no offset is subtracted from share a mean that holds most of their squares.
+
+    Loud samples, which another warning is for, do not count.
+    """
+    typical, usual = typical_norm(norms), ~_are_loud(norms)
+    if typical == 0 or np.count_nonzero(usual) < _ENOUGH:
         return
-    share = float(mean @ mean) / float(usual @ usual / len(usual))
+    if not usual.all():
+        mean = X[usual].mean(axis=0, dtype=np.float64)
+    share = float(mean @ mean) / float(np.mean(norms[usual] ** 2))
     if share > _UNCENTRED_SHARE:
         warn(
             f"the mean of X holds {min(share, 1.0):.0%} of its squares and offset=None subtracts nothing: atoms would "

@@ -172,7 +172,8 @@ class _Floats(Interval):
     """An interval without the integers that are too large for a float."""
 
     def __contains__(self, value):
-        return super().__contains__(value) and abs(value) <= sys.float_info.max
+        fits = not isinstance(value, Integral) or abs(value) <= sys.float_info.max
+        return fits and super().__contains__(value)
 
 
 class _Indices(Interval):

@@ -84,7 +84,9 @@ def test_a_mean_that_holds_most_squares_is_warned_of(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for shift in (0.0, 0.4):
-            warn_of_mean((X + shift).mean(axis=0), np.linalg.norm(X + shift, axis=1))
-        warn_of_mean(np.full(4, 9.0), np.full(29, 18.0))  # too few samples to tell
+            warn_of_mean(X + shift, (X + shift).mean(axis=0), np.linalg.norm(X + shift, axis=1))
+        warn_of_mean(np.full((29, 4), 9.0), np.full(4, 9.0), np.full(29, 18.0))  # too few samples to tell
+        loud = np.vstack([X, np.full((2, X.shape[1]), 1000.0)])
+        warn_of_mean(loud, loud.mean(axis=0), np.linalg.norm(loud, axis=1))
     with pytest.warns(UserWarning, match=r"the mean of X holds 79% of its squares.*offset='mean'"):
-        warn_of_mean((X + 2.0).mean(axis=0), np.linalg.norm(X + 2.0, axis=1))
+        warn_of_mean(X + 2.0, (X + 2.0).mean(axis=0), np.linalg.norm(X + 2.0, axis=1))

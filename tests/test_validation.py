@@ -243,3 +243,8 @@ def test_integers_beyond_floats_and_indices_are_named(estimator, message):
 def test_samples_beyond_floats_are_named():
     with pytest.raises(ValueError, match="X must hold numbers that a float can hold"):
         FISTACoder(np.eye(3)).fit([[10**400, 0, 0]])
+
+
+@pytest.mark.parametrize("alpha", [np.float32(0.1), np.float16(0.1), np.int64(1), 1, 0.1])
+def test_numbers_of_numpy_are_numbers(alpha):
+    FISTACoder(np.eye(3), alpha=alpha).fit_transform(np.ones((4, 3)))

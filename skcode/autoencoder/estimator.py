@@ -159,7 +159,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Decoder: the dictionary, atoms in rows.
+        Decoder: the dictionary, atoms in rows. It and the other weights may be assigned, of the shapes that they have.
     encoder_components_ : ndarray of shape (n_components, n_features)
         Encoder weights (for ``"matching_pursuit"`` only with ``whiten``).
     encoder_bias_ : ndarray of shape (n_components,)
@@ -453,6 +453,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             judge = latest(training.judged_by, X)
             training.judged_by = kept(judge)
         weights, sparsity = training.weights(judge)
+        training.made = weights.digest()
         self._store(training, weights)
         # Of a missed mean L0, once while the penalty finds its place and once after.
         said, stage = training.complaint(sparsity), "early" if training.n_done < training.plan.n_steps else "late"
@@ -473,7 +474,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     def _go_on(self, X):
         """Return the training of a block: a copy of the stream's, which it replaces when all has gone well."""
         fitted = next(name for name, kind in ACTIVATIONS.items() if type(self._activation) is kind)
-        for name, learned in (("activation", fitted), ("n_components", len(self.components_))):
+        n_fitted = len(self.components_) if self._stream is None else self._stream.plan.n_components
+        for name, learned in (("activation", fitted), ("n_components", n_fitted)):
             wanted = getattr(self, name)
             if wanted not in (None, learned):
                 raise ValueError(
@@ -486,7 +488,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
             rng = check_random_state(self.random_state)
             return Training.from_weights(plan, weights, self.alpha_, self._input_map, rng)
         training = self._stream.copy()
-        if not training.has_made(weights):  # somebody has assigned others
+        if weights.digest() != training.made:
             training.move_to(weights)
         return training
 
@@ -504,7 +506,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """Set the fitted attributes that a training makes; those that its activation does not have disappear."""
         self._forget()
         self.components_ = weights.decoder
-        self.decoder_bias_ = self.offset_ = weights.decoder_bias
+        self.decoder_bias_ = weights.decoder_bias
         if weights.encoder is not None:
             self.encoder_components_ = weights.encoder
         if weights.encoder_bias is not None:
@@ -514,6 +516,15 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         self.alpha_ = float(training.alpha)
         self._refiner = None
         self._activation = training.plan.activation
+
+    @property
+    def offset_(self):
+        """The decoder bias, by the name that it has in other coders."""
+        return self.decoder_bias_
+
+    @offset_.setter
+    def offset_(self, offset):
+        self.decoder_bias_ = offset
 
     def _forget(self):
         """Drop the fitted attributes that only some activations have: another may have been fitted before."""

@@ -110,7 +110,7 @@ class _Adapted(InputMap):
         From the centre, or from their own mean: what is much quieter than the mean is seen from there only.
         """
         X = X[:_TOLD_BY]
-        centres = [self.centre, X.mean(axis=0, dtype=np.float64)] if self.centre.any() and len(X) > 1 else [self.centre]
+        centres = [self.centre, _centre(X)] if self.centre.any() and len(X) > 1 else [self.centre]
         ratios = [typical_norm(sample_norms(X, centre)) / self.typical for centre in centres]
         return max(ratios, key=lambda ratio: abs(np.log(ratio)) if ratio > 0 else 0.0)
 
@@ -200,12 +200,8 @@ def input_map_for(X, *, whiten, scale, centred, first_block=False) -> InputMap:
     ValueError
         If norms of the samples are beyond their dtype, or a first block does not tell enough.
     """
-    centre = X.mean(axis=0, dtype=np.float64) if centred else np.zeros(X.shape[1])
+    centre = _centre(X) if centred else np.zeros(X.shape[1])
     norms = sample_norms(X, centre)
-    quiet = norms <= _LOUDEST * typical_norm(norms)
-    if centred and not quiet.all() and quiet.any():  # loud samples have moved the mean
-        centre = X[quiet].mean(axis=0, dtype=np.float64)
-        norms = sample_norms(X, centre)
     warn_of_loud_samples(norms)
     if not (whiten or scale):
         return InputMap()
@@ -235,6 +231,14 @@ def warn_of_strange_block(input_map: InputMap, X) -> bool:
             "begin anew with a clone and a block that is like the others."
         )
     return strange
+
+
+def _centre(X):
+    """Return the mean of samples without the loud ones, which would move it."""
+    centre = X.mean(axis=0, dtype=np.float64)
+    norms = sample_norms(X, centre)
+    quiet = norms <= _LOUDEST * typical_norm(norms)
+    return X[quiet].mean(axis=0, dtype=np.float64) if quiet.any() and not quiet.all() else centre
 
 
 @compiled(**FUSED)

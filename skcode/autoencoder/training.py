@@ -52,6 +52,8 @@ class Training:
         Samples since a latent was last on.
     judged_by : ndarray or None
         Of a stream, the latest samples.
+    made : bytes or None
+        Of a stream, the digest of the weights that it has made last: with others, somebody has assigned them.
     told : frozenset of str
         What a stream has warned of, and need not again.
     """
@@ -65,7 +67,7 @@ class Training:
         self.alpha = plan.alpha
         self.n_done = self.n_passes = 0
         self.idle = np.zeros(plan.n_components, dtype=np.int64)
-        self.judged_by = None
+        self.judged_by = self.made = None
         self.told = frozenset()
         weight = input_map.feature_weight
         self._feature_weight = None if weight is None else weight.astype(parameters.decoder.dtype)
@@ -95,23 +97,18 @@ class Training:
         other.rng = copy.deepcopy(self.rng)
         return other
 
-    def has_made(self, weights: Weights) -> bool:
-        """Tell whether weights are those of the moment, whatever the thresholds, which samples set."""
-        with single_threaded_blas():
-            own = self.input_map.folded(self.plan.activation.folded(self.parameters))
-        names = "decoder", "decoder_bias", "encoder", "encoder_bias"
-        return all(np.array_equal(getattr(own, name), getattr(weights, name)) for name in names)
-
     def move_to(self, weights: Weights) -> None:
-        """Go on from other weights, of the same shapes."""
+        """Go on from other weights, of as many latents."""
+        if len(weights.decoder) != self.plan.n_components:
+            raise ValueError(
+                f"components_ was assigned with {len(weights.decoder)} atoms, but training goes on from "
+                f"{self.plan.n_components}. Assign as many, or give dictionary_init to a clone."
+            )
         with single_threaded_blas():
             parameters = self.plan.activation.unfolded(self.input_map.unfolded(weights)).copy()
-        for name, array in self.parameters.arrays().items():
-            if getattr(parameters, name).shape != array.shape:
-                raise ValueError(
-                    f"the {name.replace('_', ' ')} that was assigned has shape {getattr(parameters, name).shape}, "
-                    f"training has {array.shape}. Call fit with dictionary_init, or use a clone."
-                )
+        for name, array in parameters.arrays().items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"weights that are assigned must be finite, but the {name.replace('_', ' ')} is not.")
         self.parameters = parameters
         self.optimiser = Adam(self.parameters.arrays(), self.plan.learning_rate)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 
 import numpy as np
 
@@ -36,20 +37,38 @@ class Weights:
         named = ((field.name, getattr(self, field.name)) for field in fields(self))
         return Weights(**{name: None if array is None else array.copy() for name, array in named})
 
+    def digest(self) -> bytes:
+        """Return what tells these weights from others, in any bit."""
+        hashed = blake2b()
+        for field in fields(self):
+            array = getattr(self, field.name)
+            if array is not None:
+                hashed.update(f"{field.name} {array.dtype} {array.shape}".encode())
+                hashed.update(np.ascontiguousarray(array))
+        return hashed.digest()
+
     @classmethod
     def of(cls, estimator, dtype) -> Weights:
-        """Return the fitted attributes of an autoencoder, in a dtype."""
+        """Return the fitted attributes of an autoencoder, in a dtype; others may have been assigned, but must fit."""
+        n_components, n_features = len(estimator.components_), estimator.n_features_in_
 
-        def fitted(attribute):
+        def fitted(attribute, *shape):
             value = getattr(estimator, attribute, None)
-            return None if value is None else value.astype(dtype, copy=False)
+            if value is None:
+                return None
+            array = np.asarray(value)
+            if array.shape != shape or array.dtype.kind not in "iuf":
+                raise ValueError(
+                    f"{attribute} must be an array of numbers of shape {shape}, got {array.dtype} of {array.shape}."
+                )
+            return array.astype(dtype, copy=False)
 
         return cls(
-            decoder=fitted("components_"),
-            decoder_bias=fitted("decoder_bias_"),
-            encoder=fitted("encoder_components_"),
-            encoder_bias=fitted("encoder_bias_"),
-            threshold=fitted("threshold_"),
+            decoder=fitted("components_", n_components, n_features),
+            decoder_bias=fitted("decoder_bias_", n_features),
+            encoder=fitted("encoder_components_", n_components, n_features),
+            encoder_bias=fitted("encoder_bias_", n_components),
+            threshold=fitted("threshold_", n_components),
         )
 
 

@@ -60,6 +60,8 @@ class BaseCoder(CheckedParameters, ClassNamePrefixFeaturesOutMixin, TransformerM
 
         Warns
         -----
+        ConvergenceWarning
+            If codes are solutions of a problem and samples miss its tolerance; it tells how many, why, and what helps.
         UserWarning
             If all codes are zero, and ten samples or more are not.
         """

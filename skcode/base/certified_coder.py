@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from .. import solvers
-from .._validation import N_JOBS, ArrayLike, MatrixLike, StrOptions, check_array
+from .._validation import N_JOBS, ArrayLike, MatrixLike, StrOptions, check_array, check_dictionary
 from .._warnings import warn
 from ..penalties import PENALTIES
 from ..solvers import CodingResult, PreparedDictionary, Status
@@ -129,7 +129,7 @@ class CertifiedCoder(BaseCoder):
         finer = ", or use float64" if dtype == np.float32 else ""
         told = {
             _BEYOND: f"are beyond what can be squared in {dtype}: scale X",
-            Status.AT_REST: f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol{finer}",
+            Status.AT_REST: f"came to rest, as {dtype} gets no closer: raise {self._prefix}tol or alpha{finer}",
             Status.OUT_OF_ITERATIONS: f"had {max_iter} iterations: raise {self._prefix}max_iter or {self._prefix}tol",
             Status.TOO_DENSE: "have too many non-zeros for this solver: raise alpha",
         }
@@ -202,14 +202,15 @@ class CertifiedCoder(BaseCoder):
 
     @components_.setter
     def components_(self, components):
-        self._set_components(np.array(components))
+        features = getattr(self, "n_features_in_", None)
+        self._set_components(check_dictionary(components, features, name="components_"))
 
     def _set_components(self, components):
         """Take over an array that nobody else will change, with what is computed from it from now on."""
         components = components.view()
         components.flags.writeable = False
-        vars(self)["components_"] = components
-        self._prepared = PreparedDictionary(components)
+        prepared = PreparedDictionary(components)
+        vars(self)["components_"], self._prepared = components, prepared
 
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_prepared"}

@@ -160,7 +160,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        Learned atoms, unit norm, zero where ``unused_atoms_``; read-only.
+        Learned atoms, unit norm, zero where ``unused_atoms_``; read-only. Others may be assigned: they are coded on,
+        and a stream goes on from them.
     offset_, mean_ : ndarray of shape (n_features,)
         What is subtracted before coding, and the mean of the training data; of a stream, of all blocks so far.
     alpha_ : float
@@ -295,14 +296,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ConvergenceWarning
             If ``alpha`` is so large that no sample uses any atom, or learning was interrupted.
         UserWarning
-            If there are fewer samples than atoms, a few samples hold much of the sum of squares, or most of it is the
-            mean and ``offset`` is None.
+            If there are fewer samples than atoms, a few samples hold much of the sum of squares, or the mean of the
+            others holds most of theirs and ``offset`` is None.
         """
         X = self._check_training_samples(X)
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
         self._set_offset(X)
-        norms = self._norms_of_training(X)
+        norms = self._norms_of(X, first=True)
         self.alpha_ = self._alpha_for(norms)
         learning = self._learning(X, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
@@ -377,13 +378,12 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         Warns
         -----
         UserWarning
-            If the typical norm of the block is more than ten times that of the stream, or less than a tenth, or a few
-            of its samples hold much of the sum of squares.
+            If the typical norm of the block is more than ten times that of the stream, or less than a tenth, a few of
+            its samples hold much of the sum of squares, or the mean of a first block does and ``offset`` is None.
         """
         search, X = self._go_on(X)
-        norms = sample_norms(X, self.offset_)
+        norms = self._norms_of(X, first=not search.n_seen)
         self._warn_of_scale(norms, search.norms)
-        warn_of_loud_samples(norms)
         search.remember(X, norms)
         self.alpha_ = self._alpha_for(search.norms)
         total, centred = NOTHING, without_offset(X, self.offset_)
@@ -425,6 +425,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             self._finish(search)
             self._take(search.components)
             self._search = search
+        elif self.verbose:
+            print(f"[{type(self).__name__}] left as it is: it rests on more samples than have come since")
         return self
 
     def _go_on(self, X):
@@ -447,7 +449,13 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         """Return a copy of the search, at the components that there are, which somebody may have assigned."""
         if self._search is None:
             raise ValueError("A stream goes on from what method='online' has learned: call fit, or use a clone.")
-        for name, learned in (("n_components", len(self.components_)), ("positive", self._search.positive)):
+        n_learned, n_assigned = len(self._search.components), len(self.components_)
+        if n_assigned != n_learned:
+            raise ValueError(
+                f"components_ was assigned with {n_assigned} atoms, but a stream goes on from the {n_learned} that it "
+                "has learned. Assign as many, or give dictionary_init to a clone."
+            )
+        for name, learned in (("n_components", n_learned), ("positive", self._search.positive)):
             wanted = getattr(self, name)
             if wanted not in (None, learned):
                 raise ValueError(
@@ -455,11 +463,6 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                     "stream goes on. Call fit, or use a clone."
                 )
         search = self._search.copy()
-        if search.components.shape != self.components_.shape:
-            raise ValueError(
-                f"components_ of shape {self.components_.shape} are not as many as were learned, "
-                f"{len(search.components)}, from which a stream goes on. Call fit, or use a clone."
-            )
         if not np.array_equal(search.components, self.components_):
             search.move_to(self.components_)
         return search
@@ -477,11 +480,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         for step in search.finish(X, self.alpha_, is_all=False, n_jobs=self.n_jobs):
             record(self, step.record(), "pass", of="of at most")
 
-    def _norms_of_training(self, X):
+    def _norms_of(self, X, first):
         norms = sample_norms(X, self.offset_)
         warn_of_loud_samples(norms)
-        if self.offset is None:
-            warn_of_mean(self.mean_, norms)
+        if first and self.offset is None:
+            warn_of_mean(X, self.mean_, norms)
         return norms
 
     def _learning(self, X, rng):
@@ -516,8 +519,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             return float(self.alpha)
         typical = typical_norm(norms)
         if typical == 0:
+            hint = " One sample is its own mean: begin with a larger block." if isinstance(self.offset, str) else ""
             raise ValueError(
-                f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha='auto' comes from it."
+                f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha='auto' comes from "
+                f"it.{hint}"
             )
         return _AUTO_ALPHA * typical
 

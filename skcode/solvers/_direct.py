@@ -30,7 +30,7 @@ class Direct(NamedTuple):
     slope: np.ndarray  # correlation of members with the residual
     first_codes: np.ndarray  # both at the start
     first_slope: np.ndarray
-    signs: np.ndarray  # of active members; 0 for others
+    signs: np.ndarray  # of active members, where signs matter; 0 for those that may become active
     factor: np.ndarray  # Cholesky factor of the active members, with inverted diagonal
     active: np.ndarray
     direction: np.ndarray
@@ -94,9 +94,9 @@ def solve_directly(size, room, dependent, floor, alpha, positive):
         _refresh_slope(size, room.gram, codes, room.first_codes, room.first_slope, slope)
         if first < 0:  # all active members keep their signs: who is next?
             worst, steepest = -1, alpha + floor
-            for p in range(size):
+            for p in range(size if bounded else 0):
                 excess = slope[p] if positive else abs(slope[p])
-                if codes[p] == 0 and excess > steepest:
+                if signs[p] == 0 and excess > steepest:
                     worst, steepest = p, excess
             if worst < 0:
                 break

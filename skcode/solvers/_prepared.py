@@ -177,7 +177,7 @@ def check_number(name, value, kind, holds, wanted):
     try:
         number = float(value) if kind is Real else value
     except OverflowError:
-        raise ValueError(f"{name} must be {wanted}, got an integer that is too large for a float.") from None
+        raise ValueError(f"{name} must be {wanted}, got one too large for a float.") from None
     if not holds(number):
         raise ValueError(f"{name} must be {wanted}, got {value!s:.60}.")
 

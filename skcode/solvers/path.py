@@ -138,7 +138,7 @@ def alpha_for_l0(
         If the target is not positive or out of reach; the message gives the range, or the jump, that contains it.
         Whatever the solver raises.
     """
-    if penalty not in list(SOLVERS):  # a list is asked, because not all that may come can be looked up
+    if penalty not in list(SOLVERS):  # a list, for what is unhashable is not looked up in a table
         raise ValueError(f"penalty must be one of {', '.join(map(repr, SOLVERS))}, got {penalty!r}.")
     check_number("target_l0", target_l0, Real, lambda value: 0 < value < np.inf, "a number, positive and finite")
     check_options(tol=tol, max_iter=max_iter, n_jobs=n_jobs, positive=positive)

@@ -95,6 +95,7 @@ def _refit_rows(X, indptr, indices, values, dictionary, positive, room, residual
         solve_directly(size, room, _DEPENDENT, FLOOR * np.sqrt(2 * largest * energy), 0.0, positive)
         refitted = room.codes.astype(X.dtype)
         after = write_residual(X, i, size, support, refitted, dictionary, residual)
-        if after <= before:  # and not where atoms are so dependent that rounding has the last word
+        better = after <= before  # and not where atoms are so dependent that rounding has the last word
+        if better or n_start == 0:
             for p in range(size):
-                codes[p] = refitted[p]
+                codes[p] = refitted[p] if better else 0

@@ -27,7 +27,7 @@ from .fista import make_problem, solve_chunk
 
 _LARGEST_SET = 1024  # atoms; a sample that needs more is not sparse, and is left to FISTA
 # Least and most atoms that the first round may add; a quarter of the features in between. With at least 24, codes take
-# a tenth to a quarter longer at n=50 and 100, and twice as many take a tenth longer at n=1000.
+# a tenth to a quarter longer at n=50 and 100, and with at least 48 a tenth longer at n=1000.
 _VIOLATORS = (8, 192)
 # With the Gram matrix of all atoms a round reads one of its rows per non-zero, without it a round is a product. The
 # former is faster up to this number of non-zeros per feature, for matrices that a cache holds and for larger ones.
@@ -193,7 +193,8 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
 
     What is still open after its turn goes back to the rounds, to the end unless the working set is too small.
     """
-    rules, before, dense = problem.rules, result.codes, rows
+    rules, best, dense = problem.rules, result.codes, rows
+    exact = problem.exact[: prepared.shape[0]], alpha, problem.rules.positive
     problem = problem._replace(gram=problem.gram[:0, :0].copy())
     while rows.size:
         left = rules.max_iter - int(result.n_iter[rows].max())
@@ -202,37 +203,51 @@ def _take_turns(result, rows, X, alpha, problem, prepared):
         )
         turn = solve_chunk(X[rows], result.codes[rows].toarray(), textbook)
         result = _replace_rows(result, rows, turn._replace(codes=sp.csr_array(turn.codes)))
+        best = _better(result.codes, best, rows, X, *exact)
         rows = rows[(turn.status == Status.OUT_OF_ITERATIONS) & (left > _TURN)]
-        sparse = np.diff(result.codes.indptr)[rows] <= _LARGEST_SET // 2
+        sparse = np.diff(best.indptr)[rows] <= _LARGEST_SET // 2
         if not sparse.any():
             continue
         again = rows[sparse]
         left = rules.max_iter - int(result.n_iter[again].max())
         to_the_end = problem._replace(rules=rules._replace(max_iter=left, max_work=np.inf))
-        turn = _make_rounds(X[again], alpha, result.codes[again], to_the_end, prepared.shape[0])
+        turn = _make_rounds(X[again], alpha, best[again], to_the_end, prepared.shape[0])
         result = _replace_rows(result, again, turn)
+        best = _better(result.codes, best, again, X, *exact)
         rows = np.concatenate([rows[~sparse], again[turn.status == Status.TOO_DENSE]])
-    return _no_worse(result, before, dense, X, alpha, problem.exact[: prepared.shape[0]], rules.positive)
+    return _no_worse(result, best, dense, X, *exact)
 
 
-def _no_worse(result, before, rows, X, alpha, dictionary, positive):
-    """Return the result with the codes before FISTA where it has raised the objective, and found no certificate."""
-    earlier, later = (objective(X[rows], codes[rows], dictionary, alpha, positive) for codes in (before, result.codes))
-    worse = rows[(later > earlier) & (result.status[rows] != Status.CERTIFIED)]
+def _better(codes, best, rows, X, *exact):
+    """Return the best codes so far, with those of some samples in their place that are at least as good."""
+    now, before = (objective(X[rows], each[rows], *exact) for each in (codes, best))
+    better = rows[now <= before]
+    return _with_rows(best, better, codes[better]) if better.size else best
+
+
+def _no_worse(result, best, rows, X, *exact):
+    """Return the result with the best codes of each sample that has no certificate: momentum may lead uphill."""
+    now, before = (objective(X[rows], each[rows], *exact) for each in (result.codes, best))
+    worse = rows[(now > before) & (result.status[rows] != Status.CERTIFIED)]
     if not worse.size:
         return result
-    gap = duality_gap(X[worse], before[worse], dictionary, alpha, positive)
     no_more = np.zeros(len(worse), result.n_iter.dtype)
-    return _replace_rows(result, worse, CodingResult(before[worse], no_more, gap, result.status[worse]))
+    gap = duality_gap(X[worse], best[worse], *exact)
+    return _replace_rows(result, worse, CodingResult(best[worse], no_more, gap, result.status[worse]))
 
 
 def _replace_rows(result, rows, turn):
-    order = np.arange(len(result.n_iter))
-    order[rows] = len(order) + np.arange(len(rows))
     result.n_iter[rows] += turn.n_iter
     result.dual_gap[rows] = turn.dual_gap
     result.status[rows] = turn.status
-    return result._replace(codes=sp.vstack([result.codes, turn.codes], format="csr")[order])
+    return result._replace(codes=_with_rows(result.codes, rows, turn.codes))
+
+
+def _with_rows(codes, rows, others):
+    """Return codes with others in place of some rows."""
+    order = np.arange(codes.shape[0])
+    order[rows] = len(order) + np.arange(len(rows))
+    return sp.vstack([codes, others], format="csr")[order]
 
 
 def _correlations(rows):

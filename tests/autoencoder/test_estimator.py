@@ -255,19 +255,39 @@ def test_partial_fit_does_not_change_the_activation(shift, method):
 def test_a_stream_goes_on_from_weights_that_were_assigned(shift, activation, whiten):
     options = {"n_active": 4, "whiten": whiten, "weight_decay": 0, "random_state": 0}
     sae, other = (SparseAutoencoder(40, activation=activation, **options).partial_fit(shift.X_train) for _ in range(2))
-    untouched = sae._stream.copy()
+    assert pickle.loads(pickle.dumps(sae))._stream.made == Weights.of(other, shift.X_train.dtype).digest()
     sae.partial_fit(shift.X_val)
-    assert untouched.has_made(Weights.of(other, shift.X_train.dtype))
     other.components_, other.decoder_bias_ = sae.components_.copy(), sae.decoder_bias_ + 1
     other._stream.plan = replace(other._stream.plan, learning_rate=1e-300)
     other.partial_fit(shift.X_val)
     np.testing.assert_allclose(other.components_, sae.components_, atol=1e-9)
     np.testing.assert_allclose(other.decoder_bias_, sae.decoder_bias_ + 1, atol=1e-9)
-    other.components_ = other.components_[:30]
-    with pytest.raises(ValueError, match=r"n_components=40 is not what was fitted \(30\)"):
+    if other._stream.parameters.threshold is not None:
+        before = other._stream.parameters.threshold
+        other.threshold_ += 5
         other.partial_fit(shift.X_val)
-    with pytest.raises(ValueError, match=r"the decoder that was assigned has shape \(30, .*training has \(40, "):
-        other.set_params(n_components=None).partial_fit(shift.X_val)
+        assert (other._stream.parameters.threshold > before).all()
+    other.components_ = np.full_like(other.components_, np.nan)
+    with pytest.raises(ValueError, match="weights that are assigned must be finite"):
+        other.partial_fit(shift.X_val)
+    other.components_ = sae.components_[:30]
+    told = r"encoder_components_ must .* \(30, 19\), got|assigned with 30 atoms, .* from 40"
+    with pytest.raises(ValueError, match=told):
+        other.partial_fit(shift.X_val)
+
+
+def test_weights_that_do_not_fit_are_named(shift):
+    sae = SparseAutoencoder(40, n_active=4, max_epochs=1, random_state=0).fit(shift.X_train)
+    sae.offset_ = np.ones(19)
+    assert sae.decoder_bias_ is sae.offset_
+    sae.encoder_bias_ = list(sae.encoder_bias_)
+    sae.transform(shift.X_val)
+    for name, wrong in (("offset_", np.zeros(3)), ("encoder_bias_", "no"), ("components_", sae.components_[:, :3])):
+        broken = copy.copy(sae)
+        setattr(broken, name, wrong)
+        name = "decoder_bias_" if name == "offset_" else name
+        with pytest.raises(ValueError, match=f"{name} must be an array of numbers of shape .*, got"):
+            broken.transform(shift.X_val)
 
 
 @pytest.mark.parametrize(("activation", "expected"), [("topk", 3e-3), ("relu", 1.5e-3)])

@@ -96,7 +96,7 @@ def test_the_warning_tells_how_samples_ended_and_what_helps(shift):
         coder._warn_of_misses(result, np.dtype(np.float64))
     (message,) = (str(warning.message) for warning in seen)
     assert message.startswith("9 of 14 samples missed the relative duality gap 1e-06; the worst is 0.5.")
-    assert "4 came to rest, as float64 gets no closer: raise tol;" in message
+    assert "4 came to rest, as float64 gets no closer: raise tol or alpha;" in message
     assert "3 had 9 iterations: raise max_iter or tol;" in message
     assert "2 have too many non-zeros for this solver: raise alpha." in message
     result.dual_gap[-1] = np.nan
@@ -158,3 +158,13 @@ def test_samples_that_no_atom_is_like_are_told(shift):
     coder = FISTACoder(-np.abs(shift.dictionary)).fit(np.abs(shift.X_train))
     with pytest.warns(UserWarning, match="are zero: none of them correlates with any atom"):
         coder.transform(np.abs(shift.X_val))
+
+
+def test_a_dictionary_that_cannot_be_assigned_is_not(shift):
+    coder = FISTACoder(shift.dictionary).fit(shift.X_train)
+    codes = coder.transform(shift.X_val)
+    for wrong in (shift.dictionary[0], "abc", shift.dictionary[:, :5], np.full_like(shift.dictionary, np.nan)):
+        with pytest.raises((TypeError, ValueError), match="components_"):
+            coder.components_ = wrong
+        np.testing.assert_array_equal(coder.components_, shift.dictionary)
+        np.testing.assert_array_equal(coder.transform(shift.X_val), codes)

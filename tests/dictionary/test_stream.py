@@ -206,7 +206,7 @@ def test_a_stream_does_not_go_on_as_something_else(small, learned, name, value, 
 def test_a_stream_does_not_go_on_from_another_number_of_components(small, learned, go_on):
     learner = copy.deepcopy(learned).set_params(n_components=None)
     learner.components_ = learned.components_[:13]
-    with pytest.raises(ValueError, match=r"components_ of shape \(13, \d+\) are not as many as were learned, 50,"):
+    with pytest.raises(ValueError, match="components_ was assigned with 13 atoms, but a stream goes on from the 50"):
         go_on(learner, small.X_val)
 
 

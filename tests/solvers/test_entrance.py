@@ -40,9 +40,9 @@ ALL = pytest.mark.parametrize("solve", [working_set, fista, ista, mcp])
         (
             {"alpha": 10**400},
             ValueError,
-            "alpha must be a number, positive and finite, got an integer that is too large",
+            "alpha must be a number, positive and finite, got one too large",
         ),
-        ({"tol": 10**400}, ValueError, "tol must be a number, at least 0, got an integer that is too large"),
+        ({"tol": 10**400}, ValueError, "tol must be a number, at least 0, got one too large"),
         ({"max_iter": 10.0}, TypeError, r"max_iter must be an integer from 0 to 2\*\*63-1, got float 10.0"),
         ({"n_jobs": 0}, ValueError, "n_jobs must be None or an integer other than 0, got 0"),
         ({"n_jobs": "2"}, TypeError, "n_jobs must be None or an integer other than 0, got str"),

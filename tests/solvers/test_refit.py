@@ -5,6 +5,7 @@ from scipy.optimize import nnls
 
 from skcode._lasso import residual
 from skcode.solvers import refit, working_set
+from skcode.solvers._direct import direct_room, solve_directly
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -85,3 +86,26 @@ def test_only_the_support_of_given_codes_counts_however_large_they_are(shift, po
     for size in 1e-12, 1e12:
         again = refit(X, (size * codes).astype(dtype), dictionary, positive=positive)
         np.testing.assert_allclose(again, expected, atol=1e-6 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_huge_codes_of_atoms_that_explain_nothing_do_not_come_back(rng, dtype):
+    for _ in range(30):
+        dictionary = rng.standard_normal((6, 12))
+        basis, _ = np.linalg.qr(dictionary.T)
+        x = rng.standard_normal(12)
+        for _ in range(2):
+            x -= basis @ (basis.T @ x)
+        refitted = refit(x[None].astype(dtype), np.full((1, 6), 1e8, dtype), dictionary.astype(dtype), positive=False)
+        assert np.abs(refitted).max() < 1e-5
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_no_member_is_listed_twice(positive):
+    """Active members whose code is exactly zero, with a slope: there is no room for one to be active twice."""
+    size = 2
+    room = direct_room(size, 4)
+    room.gram[:size, :size], room.codes[:] = np.eye(size), 0.0
+    room.slope[:] = 1.0, -1.0
+    solve_directly(size, room, 1e-6, -1.0, 0.0, positive)
+    np.testing.assert_allclose(room.codes, [1, 0 if positive else -1])
