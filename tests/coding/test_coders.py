@@ -202,7 +202,7 @@ def test_replaced_components_are_used(shift):
 def test_a_miss_at_rest_is_told_from_one_for_want_of_iterations(shift):
     X = shift.X_val.astype(np.float32)
     coder = FISTACoder(shift.dictionary, tol=1e-12).fit(X)
-    with pytest.warns(ConvergenceWarning, match="came to rest, as float32 gets no closer: raise tol, or use float64"):
+    with pytest.warns(ConvergenceWarning, match="float32 gets no closer: raise tol or alpha, or use float64"):
         coder.transform(X)
     with pytest.warns(ConvergenceWarning, match="raise max_iter or tol"):
         coder.set_params(max_iter=1).transform(X)
