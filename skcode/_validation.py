@@ -54,6 +54,7 @@ __all__ = [
     "check_ready",
     "check_start",
     "check_true_codes",
+    "check_unchanged",
     "derived_random_state",
     "fit_context",
     "integers_from",
@@ -354,6 +355,23 @@ def check_start(dictionary_init, n_components, n_features):
     if n_components not in (None, len(atoms)):
         raise ValueError(f"dictionary_init has {len(atoms)} atoms but n_components={n_components}.")
     return len(atoms), atoms
+
+
+def check_unchanged(estimator, n_components, **fitted):
+    """Raise if a stream cannot go on: other atoms are assigned than so many, or parameters are not what was fitted."""
+    n_assigned = len(estimator.components_)
+    if n_assigned != n_components:
+        raise ValueError(
+            f"components_ was assigned with {n_assigned} atoms, but a stream goes on from the {n_components} that were "
+            "fitted. Assign as many, or give dictionary_init to a clone."
+        )
+    for name, value in {"n_components": n_components, **fitted}.items():
+        wanted = getattr(estimator, name)
+        if wanted not in (None, value):
+            raise ValueError(
+                f"{name}={wanted!r} is not what was fitted ({value!r}), from which a stream goes on. Call fit, or use "
+                "a clone."
+            )
 
 
 def check_offset(offset, X):

@@ -247,4 +247,5 @@ def test_samples_beyond_floats_are_named():
 
 @pytest.mark.parametrize("alpha", [np.float32(0.1), np.float16(0.1), np.int64(1), 1, 0.1])
 def test_numbers_of_numpy_are_numbers(alpha):
-    FISTACoder(np.eye(3), alpha=alpha).fit_transform(np.ones((4, 3)))
+    codes = FISTACoder(np.eye(3), alpha=alpha).fit_transform(np.full((4, 3), 2.0))
+    np.testing.assert_allclose(codes, 2 - float(alpha), rtol=1e-6)

@@ -16,6 +16,7 @@ from .._validation import (
     StrOptions,
     check_random_state,
     check_start,
+    check_unchanged,
     fit_context,
     integers_from,
     open_unit_interval,
@@ -475,13 +476,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         """Return the training of a block: a copy of the stream's, which it replaces when all has gone well."""
         fitted = next(name for name, kind in ACTIVATIONS.items() if type(self._activation) is kind)
         n_fitted = len(self.components_) if self._stream is None else self._stream.plan.n_components
-        for name, learned in (("activation", fitted), ("n_components", n_fitted)):
-            wanted = getattr(self, name)
-            if wanted not in (None, learned):
-                raise ValueError(
-                    f"{name}={wanted!r} is not what was fitted ({learned!r}), from where partial_fit goes on. "
-                    "Call fit, or use a clone."
-                )
+        check_unchanged(self, n_fitted, activation=fitted)
         weights = Weights.of(self, X.dtype)
         if self._stream is None:
             plan = Plan.of_stream(self, len(self.components_))

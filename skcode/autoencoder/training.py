@@ -99,11 +99,6 @@ class Training:
 
     def move_to(self, weights: Weights) -> None:
         """Go on from other weights, of as many latents."""
-        if len(weights.decoder) != self.plan.n_components:
-            raise ValueError(
-                f"components_ was assigned with {len(weights.decoder)} atoms, but training goes on from "
-                f"{self.plan.n_components}. Assign as many, or give dictionary_init to a clone."
-            )
         with single_threaded_blas():
             parameters = self.plan.activation.unfolded(self.input_map.unfolded(weights)).copy()
         for name, array in parameters.arrays().items():

@@ -20,6 +20,7 @@ from .._validation import (
     check_is_fitted,
     check_random_state,
     check_start,
+    check_unchanged,
     derived_random_state,
     fit_context,
     integers_from,
@@ -449,19 +450,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         """Return a copy of the search, at the components that there are, which somebody may have assigned."""
         if self._search is None:
             raise ValueError("A stream goes on from what method='online' has learned: call fit, or use a clone.")
-        n_learned, n_assigned = len(self._search.components), len(self.components_)
-        if n_assigned != n_learned:
-            raise ValueError(
-                f"components_ was assigned with {n_assigned} atoms, but a stream goes on from the {n_learned} that it "
-                "has learned. Assign as many, or give dictionary_init to a clone."
-            )
-        for name, learned in (("n_components", n_learned), ("positive", self._search.positive)):
-            wanted = getattr(self, name)
-            if wanted not in (None, learned):
-                raise ValueError(
-                    f"{name}={wanted!r} is not what the components were learned with ({learned!r}), from which a "
-                    "stream goes on. Call fit, or use a clone."
-                )
+        check_unchanged(self, len(self._search.components), positive=self._search.positive)
         search = self._search.copy()
         if not np.array_equal(search.components, self.components_):
             search.move_to(self.components_)
@@ -519,7 +508,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             return float(self.alpha)
         typical = typical_norm(norms)
         if typical == 0:
-            hint = " One sample is its own mean: begin with a larger block." if isinstance(self.offset, str) else ""
+            is_mean = isinstance(self.offset, str) and len(norms) == 1
+            hint = " One sample is its own mean: begin with a larger block." if is_mean else ""
             raise ValueError(
                 f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha='auto' comes from "
                 f"it.{hint}"

@@ -142,7 +142,7 @@ def _certify(size, norm, ends, row, rest, problem, members, found):
     n_found = _find(row, problem.thresholds, margin, law.positive, found)
     _correlate(size, members, problem.exact, rest)
     _correlate(n_found, found, problem.exact, rest)
-    n_found = _keep_violators(n_found, found, law)
+    n_found = _keep_strong(n_found, 0.0, found, law)
     return n_found, max(_farthest_step(size, members, law), _farthest_step(n_found, found, law))
 
 
@@ -189,15 +189,16 @@ def _farthest_step(count, some, law):
 
 
 @njit(**FUSED)
-def _keep_violators(count, found, law):
-    """Drop the atoms whose codes would stay zero; return how many are left."""
+def _keep_strong(count, bar, found, law):
+    """Drop the atoms whose codes would stay zero, or move the reconstruction by less; return how many are left."""
     atoms, _, slope = found
     penalty, positive, steps = law
     kept = 0
     for p in range(count):
         j = atoms[p]
         atoms[kept], slope[kept] = j, slope[p]
-        kept += penalty.prox(slope[p] * steps[j], steps[j], positive) != 0
+        move = abs(penalty.prox(slope[p] * steps[j], steps[j], positive))
+        kept += (move > 0) & (move >= bar * np.sqrt(steps[j]))
     return kept
 
 
@@ -217,19 +218,12 @@ def _grow(size, n_found, farthest, members, found, law):
 @njit(**FUSED)
 def _keep_strongest(count, most, farthest, found, law):
     """Drop the atoms whose codes would move the reconstruction least, until at most ``most`` are left."""
-    atoms, _, slope = found
-    penalty, positive, steps = law
     bar = 0.0
     while count > most:
         lower, bar = bar, 0.5 * (bar + farthest)
         if bar <= lower:  # they are equal
             return most
-        kept = 0
-        for p in range(count):
-            j = atoms[p]
-            atoms[kept], slope[kept] = j, slope[p]
-            kept += abs(penalty.prox(slope[p] * steps[j], steps[j], positive)) >= bar * np.sqrt(steps[j])
-        count = kept
+        count = _keep_strong(count, bar, found, law)
     return count
 
 

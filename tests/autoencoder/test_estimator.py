@@ -271,8 +271,7 @@ def test_a_stream_goes_on_from_weights_that_were_assigned(shift, activation, whi
     with pytest.raises(ValueError, match="weights that are assigned must be finite"):
         other.partial_fit(shift.X_val)
     other.components_ = sae.components_[:30]
-    told = r"encoder_components_ must .* \(30, 19\), got|assigned with 30 atoms, .* from 40"
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match="components_ was assigned with 30 atoms, but a stream goes on from the 40"):
         other.partial_fit(shift.X_val)
 
 

@@ -198,7 +198,7 @@ ENDS = pytest.mark.parametrize(
 @pytest.mark.parametrize(("name", "value"), [("n_components", 40), ("positive", False)])
 def test_a_stream_does_not_go_on_as_something_else(small, learned, name, value, go_on):
     learner = copy.deepcopy(learned).set_params(**{name: value})
-    with pytest.raises(ValueError, match=f"{name}={value} is not what the components were learned with"):
+    with pytest.raises(ValueError, match=f"{name}={value} is not what was fitted"):
         go_on(learner, small.X_val)
 
 

@@ -289,7 +289,9 @@ def test_samples_that_cannot_be_squared_get_their_codes(shift, size, positive):
     warm = working_set(scale * X, shift.dictionary, 0.1 * scale, positive=positive, codes_init=result.codes)
     assert warm.n_iter.max() == 0
     mixed = working_set(np.vstack([scale * X, X]), shift.dictionary, 0.1 * scale, positive=positive)
-    np.testing.assert_allclose(mixed.codes[:20] / scale, expected.codes, rtol=1e-12)  # products have other shapes
+    same = working_set(np.vstack([X, X / scale]), shift.dictionary, 0.1, positive=positive)
+    np.testing.assert_array_equal(mixed.codes, scale * same.codes)
+    np.testing.assert_allclose(same.codes[:20], expected.codes, rtol=1e-12)  # products of other shapes round otherwise
 
 
 def test_float32_codes_are_certified_against_the_dictionary_as_given(shift):
