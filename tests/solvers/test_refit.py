@@ -100,12 +100,11 @@ def test_huge_codes_of_atoms_that_explain_nothing_do_not_come_back(rng, dtype):
         assert np.abs(refitted).max() < 1e-5
 
 
-@pytest.mark.parametrize("positive", [True, False])
-def test_no_member_is_listed_twice(positive):
-    """Active members whose code is exactly zero, with a slope: there is no room for one to be active twice."""
-    size = 2
-    room = direct_room(size, 4)
-    room.gram[:size, :size], room.codes[:] = np.eye(size), 0.0
-    room.slope[:] = 1.0, -1.0
-    solve_directly(size, room, 1e-6, -1.0, 0.0, positive)
-    np.testing.assert_allclose(room.codes, [1, 0 if positive else -1])
+@pytest.mark.parametrize(("positive", "alpha"), [(True, 0.0), (True, 0.5), (False, 0.5)])
+def test_no_member_is_listed_twice(positive, alpha):
+    """A step of full length may take an active code to zero exactly. There is no room to take it in again."""
+    room = direct_room(8, 4)
+    room.gram[0, 0], room.codes[0], room.slope[0], room.active[:] = 1.0, 1.0, alpha - 1.0, 99
+    solve_directly(1, room, 1e-6, -1.0, alpha, positive)  # correlations above -1 are no rounding here
+    assert room.codes[0] == 0
+    assert (room.active[1:] == 99).all()
