@@ -60,12 +60,11 @@ def linear_cka(X: ArrayLike, Y: ArrayLike) -> float:
     return float(np.linalg.norm(Y.T @ X) ** 2 / norms) if norms > 0 else float("nan")
 
 
-@validate_params(
-    _PAIR | {"max_samples": [integers_from(3), None], "random_state": ["random_state"]},
-    prefer_skip_nested_validation=True,
-)
-def rsa_score(X: ArrayLike, Y: ArrayLike, *, max_samples: int | None = 2000, random_state=0) -> float:
+@validate_params(_PAIR, prefer_skip_nested_validation=True)
+def rsa_score(X: ArrayLike, Y: ArrayLike) -> float:
     """Representational similarity: the Pearson correlation of squared Euclidean distances between samples.
+
+    All pairs of samples count, and none is formed: it costs no more than `linear_cka`.
 
     Parameters
     ----------
@@ -73,11 +72,6 @@ def rsa_score(X: ArrayLike, Y: ArrayLike, *, max_samples: int | None = 2000, ran
         One representation.
     Y : array-like of shape (n_samples, n_features_y)
         The other.
-    max_samples : int or None, default=2000
-        The most samples to compare, as n samples have ``n (n - 1) / 2`` pairs. Of more, a random choice of so many is
-        taken. None takes all.
-    random_state : int, RandomState instance or None, default=0
-        Source of that choice.
 
     Returns
     -------
@@ -102,16 +96,10 @@ def rsa_score(X: ArrayLike, Y: ArrayLike, *, max_samples: int | None = 2000, ran
     1.0
     """
     X, Y = _centred_pair(X, Y)
-    if max_samples is not None and len(X) > max_samples:
-        chosen = np.sort(check_random_state(random_state).permutation(len(X))[:max_samples])
-        X, Y = X[chosen], Y[chosen]
     if len(X) < 3:
         raise ValueError(f"X and Y must have at least 3 samples to correlate distances, got {len(X)}.")
-    first, second = (_squared_distances(Z) for Z in (X, Y))
-    first -= first.mean()
-    second -= second.mean()
-    norms = np.linalg.norm(first) * np.linalg.norm(second)
-    return float(first @ second / norms) if norms > 0 else float("nan")
+    spreads = np.sqrt([_distance_covariance(X, X), _distance_covariance(Y, Y)])
+    return float(_distance_covariance(X, Y) / spreads.prod()) if spreads.all() else float("nan")
 
 
 @validate_params(_PAIR, prefer_skip_nested_validation=True)
@@ -307,8 +295,16 @@ def _centred(X):
     return np.ldexp(centred, -np.frexp(np.abs(centred).max())[1])
 
 
-def _squared_distances(X):
-    """Return the squared distances of all pairs of samples."""
-    norms = np.einsum("ij,ij->i", X, X)
-    first, second = np.triu_indices(len(X), 1)
-    return norms[first] + norms[second] - 2 * (X @ X.T)[first, second]
+def _distance_covariance(X, Y):
+    """Return the covariance of squared distances over all pairs of samples, up to a factor; 0 if it is all rounding.
+
+    Features are centred. So the products of distances add up to ``2 n sum_i |x_i|^2 |y_i|^2 + 2 sum_i |x_i|^2
+    sum_i |y_i|^2 + 4 ||X' Y||^2``, and the distances to ``2 n sum_i |x_i|^2``.
+    """
+    n_samples = len(X)
+    first, second = (np.einsum("ij,ij->i", Z, Z) for Z in (X, Y))
+    pairs_are_fewer = n_samples**2 < X.shape[1] * Y.shape[1]
+    overlap = np.vdot(X @ X.T, Y @ Y.T) if pairs_are_fewer else np.linalg.norm(X.T @ Y) ** 2
+    common = first.sum() * second.sum() / (n_samples - 1)
+    covariance = 2 * overlap - 2 * common + n_samples * ((first - first.mean()) @ (second - second.mean()))
+    return covariance if abs(covariance) > np.finfo(np.float64).eps * n_samples * common else 0.0

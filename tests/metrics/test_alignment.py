@@ -2,6 +2,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from skcode.metrics import (
     expected_alignment,
@@ -126,10 +127,17 @@ def test_identifiability_is_scored_on_other_samples(rng):
     assert linear_identifiability_score(noise, latents) < 0
 
 
-def test_a_choice_of_samples_is_close_to_all(rng):
-    X = rng.standard_normal((1500, 4))
-    Y = X + rng.standard_normal((1500, 4))
-    assert rsa_score(X, Y, max_samples=700) == pytest.approx(rsa_score(X, Y, max_samples=None), abs=0.03)
+@pytest.mark.parametrize("n_samples", [8, 60])
+def test_distances_are_correlated_over_all_pairs(rng, n_samples):
+    X = rng.standard_normal((n_samples, 10)) + 5
+    Y = np.tanh(X @ rng.standard_normal((10, 12)))
+    expected = np.corrcoef(pdist(X, "sqeuclidean"), pdist(Y, "sqeuclidean"))[0, 1]
+    assert rsa_score(X, Y) == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_distances_are_no_alignment(rng):
+    assert np.isnan(rsa_score(np.eye(30), rng.standard_normal((30, 4))))
+    assert np.isnan(rsa_score(rng.standard_normal((30, 40)), np.eye(30)))
 
 
 @pytest.mark.parametrize(
