@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from sklearn.utils import Bunch
+from threadpoolctl import threadpool_limits
 
 from skcode.datasets import make_compositional_shift
 
 # The same examples in every run; no deadline, because the first call of a kernel compiles it.
 settings.register_profile("skcode", derandomize=True, deadline=None)
 settings.load_profile("skcode")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_blas_thread():
+    """Hold BLAS to one thread: threads of small products wait for each other wherever another process has a core."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture
