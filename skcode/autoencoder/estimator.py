@@ -114,8 +114,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         Of Adam; by default 3e-3, and 1.5e-3 for ``"relu"``, whose latents die of more and cannot be revived by
         ``"auxk"`` once no sample has a positive preactivation.
     weight_decay : float, default=0.3
-        Decoupled; per step, the weights of the latents in use shrink by ``learning_rate * weight_decay`` of themselves.
-        It keeps encoders from learning few samples by heart.
+        Decoupled; per step, the weights of the latents in use shrink by ``learning_rate * weight_decay`` of themselves,
+        at most 1. It keeps encoders from learning few samples by heart.
     warmup, decay : float, default=0.05, 0.3
         Shares of the steps, at the beginning and at the end, over which the learning rate grows from 0 and falls to 0.
     sparsity_warmup : float, default=0.1

@@ -138,6 +138,8 @@ class Plan:
         wanted_l0 = float(mean_l0) if asked and not kind.counted else None
         alpha = sae.alpha if wanted_l0 is None else _FIRST_ALPHA
         every = sae.renormalise_every
+        learning_rate = kind.learning_rate if sae.learning_rate is None else sae.learning_rate
+        _check_decay(sae.weight_decay, learning_rate)
         return cls(
             activation=kind(**{field.name: given[field.name] for field in fields(kind)}),
             n_components=n_components,
@@ -145,7 +147,7 @@ class Plan:
             n_steps=n_steps,
             wanted_l0=wanted_l0,
             alpha=alpha if kind.penalised else 0.0,
-            learning_rate=kind.learning_rate if sae.learning_rate is None else sae.learning_rate,
+            learning_rate=learning_rate,
             weight_decay=sae.weight_decay,
             warmup=sae.warmup,
             decay=decay,
@@ -193,6 +195,14 @@ def _check_l0(sae, kind, n_components, n_active):
         raise ValueError(f"target_l0={sae.target_l0:g} is not for activation={sae.activation!r}: its L0 is n_active.")
     if sae.target_l0 >= n_components:
         raise ValueError(f"target_l0={sae.target_l0:g} must be below n_components={n_components}.")
+
+
+def _check_decay(weight_decay, learning_rate):
+    if not weight_decay * learning_rate <= 1:
+        raise ValueError(
+            f"weight_decay={weight_decay:g} with learning_rate={learning_rate:g} would shrink weights by more than "
+            "all of themselves in a step. Their product must be at most 1."
+        )
 
 
 def _nested_widths(widths, n_components):

@@ -755,6 +755,9 @@ def test_defaults_are_silent_after_cloning_and_pickling(shift, activation):
         ({"activation": "matryoshka", "widths": []}, "widths must be increasing positive integers"),
         ({"validation_fraction": 1e-9}, "validation_fraction=1e-09 of 300 samples leaves 0"),
         ({"refine": "fista"}, "'refine' parameter of SparseAutoencoder"),
+        ({"weight_decay": 1e300}, r"weight_decay=1e\+300 with learning_rate=0\.003 would shrink weights"),
+        ({"weight_decay": 2**70}, r"weight_decay=1\.18059e\+21 with learning_rate=0\.003 would shrink weights"),
+        ({"learning_rate": 10}, r"weight_decay=0\.3 with learning_rate=10 would shrink weights"),
     ],
     ids=str,
 )
@@ -764,11 +767,11 @@ def test_bad_parameters_are_named(shift, parameters, message):
 
 
 def test_divergence_is_an_error(shift):
-    sae = SparseAutoencoder(40, learning_rate=1e300, max_epochs=9)
+    sae = SparseAutoencoder(40, learning_rate=1e300, weight_decay=0, max_epochs=9)
     with pytest.raises(ValueError, match=r"diverged in epoch .*: learning_rate=1e"), np.errstate(all="ignore"):
         sae.fit(shift.X_train)
     with pytest.raises(ValueError, match="diverged in epoch 1"), np.errstate(all="ignore"):
-        sae.set_params(max_epochs=1, batch_size=1000).fit(shift.X_train)
+        sae.set_params(max_epochs=1, batch_size=1000).fit(shift.X_train.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
