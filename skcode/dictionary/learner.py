@@ -177,9 +177,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score`, after the pass; NaN
         for blocks of a stream). No code of ``"softplus"`` is zero: it counts those above 0.01, in the published scale.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
-        Which atoms no sample uses, others make redundant, or next to nothing rests on: squared codes of less than 1 %
-        of a typical atom's, beyond what other atoms could take over. With ``"online"``, judged by the samples of the
-        finish; before it, none.
+        Which atoms are zero, because no sample uses them, others make them redundant, or next to nothing rests on
+        them: squared codes of less than 1 % of a typical atom's, beyond what other atoms could take over. With
+        ``"online"``, judged by the samples of the finish; before it, none.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -430,6 +430,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             print(f"[{type(self).__name__}] left as it is: it rests on more samples than have come since")
         return self
 
+    @property
+    def unused_atoms_(self):
+        """Which atoms are zero."""
+        return ~self.components_.any(axis=1)
+
     def _go_on(self, X):
         """Return the search that a block goes to, a copy, and the block; its mean and offset are noted."""
         first = not hasattr(self, "components_")
@@ -495,7 +500,6 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
     def _take(self, components):
         self._set_components(components)
-        self.unused_atoms_ = ~components.any(axis=1)
         if self.unused_atoms_.all():
             warn(
                 f"no sample uses any atom with alpha={self.alpha_:g}: after pass {self.n_iter_} all atoms are zero. "

@@ -188,6 +188,8 @@ def test_surplus_atoms_are_marked_and_none_are_duplicates():
     assert cosines.max() < 0.95
     assert learner.unused_atoms_.sum() >= 5
     assert not learner.components_[learner.unused_atoms_].any()
+    learner.components_ = data.dictionary
+    np.testing.assert_array_equal(learner.unused_atoms_, np.zeros(40, bool))
 
 
 def test_noise_bounds_the_penalty_of_the_finish(superposed):
