@@ -16,6 +16,13 @@ from skcode._parallel import for_each_in_threads, map_chunks, single_threaded_bl
 from skcode.solvers import PreparedDictionary
 
 
+@pytest.fixture(autouse=True)
+def two_blas_threads():
+    """Let there be more threads than the guard leaves."""
+    with threadpool_limits(2, user_api="blas"):
+        yield
+
+
 def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
