@@ -49,6 +49,16 @@ def test_blocks_after_a_fit_lose_nothing(small, learned, sizes):
     assert learner.unused_atoms_.sum() == learned.unused_atoms_.sum()
 
 
+@pytest.mark.parametrize("size", [20, 100, 500])
+def test_blocks_of_sparser_samples_after_a_fit_lose_nothing(size):
+    data = make_compositional_shift(2000, 50, 3, dtype=np.float32, random_state=101)
+    learner = DictionaryLearner(50, random_state=101).fit(data.X_train)
+    before, n_unused = recovered(data, learner), learner.unused_atoms_.sum()
+    assert recovered(data, learner.partial_fit(data.X_val[:size])) >= before - 0.01
+    assert recovered(data, learner.finalize()) >= before - 0.01
+    assert learner.unused_atoms_.sum() == n_unused
+
+
 def test_a_block_like_those_of_the_fit_moves_alpha_and_offset_next_to_nothing(small):
     learner = DictionaryLearner(50, offset="mean", max_epochs=2, random_state=0).fit(small.X_train)
     alpha, offset = learner.alpha_, learner.offset_

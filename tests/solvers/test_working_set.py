@@ -344,6 +344,21 @@ def test_codes_are_never_worse_than_the_start(dtype, apart, positive, share):
     assert result.status.max() <= Status.AT_REST
 
 
+@pytest.mark.parametrize(("n_atoms", "share"), [(20, 1e-5), (100, 1e-8)])
+def test_codes_in_float32_do_not_explode(n_atoms, share):
+    """Ten pairs of atoms are 1e-4 apart, or 100 random ones depend on each other in 50 dimensions."""
+    rng = np.random.RandomState(0)
+    dictionary = unit(rng.standard_normal((n_atoms, 50)))
+    if n_atoms == 20:
+        dictionary[:10] = unit(dictionary[10:] + 1e-4 / np.sqrt(50) * rng.standard_normal((10, 50)))
+    dictionary, X = dictionary.astype(np.float32), rng.standard_normal((60, 50)).astype(np.float32)
+    alpha = share * float(alpha_max(X, dictionary, False).max())
+    codes = working_set(X, dictionary, alpha, positive=False).codes
+    energy = 0.5 * np.square(X, dtype=np.float64).sum(axis=1)
+    assert (objective(X, codes, dictionary, alpha, False) <= energy).all()
+    assert np.abs(codes).max() < 1e6
+
+
 def test_a_turn_of_fista_that_raises_the_objective_is_dropped(shift, monkeypatch):
     turns = []
 
