@@ -34,6 +34,8 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
+from ._parallel import single_threaded_blas
+
 __all__ = [
     "FLOATS",
     "N_JOBS",
@@ -97,6 +99,10 @@ class CheckedParameters:
     def _check_combinations(self):
         """Raise if parameters do not go together; for subclasses."""
 
+    def _what_fills_memory(self):
+        """Return what learning needs memory for beside the samples, to be added to an error; for subclasses."""
+        return "Learning takes some copies of the samples."
+
 
 def _hint(estimator, message):
     """Return what may have been meant by the value that a message is about."""
@@ -106,6 +112,8 @@ def _hint(estimator, message):
         return f" If it is fitted, give dictionary={type(value).__name__.lower()}.components_, and offset=its offset_."
     if name == "dictionary" and isinstance(value, Integral) and hasattr(estimator, "n_components"):
         return f" The number of components is n_components={value}."
+    if name == "solver" and isinstance(value, str) and hasattr(estimator, "target_l0"):
+        return " All of them minimise the penalised objective. For a number of non-zeros, give target_l0."
     if "array-like" in estimator._parameter_constraints[name] and isinstance(value, str | PathLike):
         return " A file must be loaded first, with np.load or whatever reads it."
     return ""
@@ -125,11 +133,13 @@ def check_ready(estimator):
 
 
 def fit_context(*, prefer_skip_nested_validation):
-    """Return a decorator: scikit-learn's, and a call that fails leaves the estimator as it was.
+    """Return a decorator of methods that learn: scikit-learn's, and two things more.
 
-    Its attributes are put back, and the lists and dictionaries among them as they were. Arrays and objects are put back
-    as well, but not copied: a method must not change one in place that an attribute refers to, but make another, and
-    set it when it is whole.
+    Linear algebra has one thread, because sums come out differently with more, and with them what is learned.
+
+    A call that fails leaves the estimator as it was. Its attributes are put back, and the lists and dictionaries among
+    them as they were. Arrays and objects are put back as well, but not copied: a method must not change one in place
+    that an attribute refers to, but make another, and set it when it is whole.
     """
 
     def decorate(method):
@@ -145,10 +155,13 @@ def fit_context(*, prefer_skip_nested_validation):
             try:
                 if method.__name__ == "partial_fit" and not get_config()["skip_parameter_validation"]:
                     check_parameters(estimator)  # scikit-learn does so before the first block only
-                return validated(estimator, *args, **kwargs)
-            except BaseException:
+                with single_threaded_blas():
+                    return validated(estimator, *args, **kwargs)
+            except BaseException as error:
                 estimator.__dict__.clear()
                 estimator.__dict__.update(before)
+                if isinstance(error, MemoryError):
+                    error.add_note(estimator._what_fills_memory())
                 raise
 
         return undone_if_it_fails
@@ -354,6 +367,8 @@ def check_start(dictionary_init, n_components, n_features):
     atoms = check_dictionary(dictionary_init, n_features, name="dictionary_init")
     if n_components not in (None, len(atoms)):
         raise ValueError(f"dictionary_init has {len(atoms)} atoms but n_components={n_components}.")
+    if not atoms.any():
+        raise ValueError("dictionary_init must hold atoms to start from, got zeros alone. Leave it out.")
     return len(atoms), atoms
 
 

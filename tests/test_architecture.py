@@ -10,8 +10,8 @@ import skcode
 
 PACKAGE = Path(str(files("skcode")))
 FLOORS = {
-    "_compiled": -1, "_version": -1, "_warnings": -1,
-    "penalties": 0, "_rows": 0, "_lasso": 0, "_parallel": 0,
+    "_compiled": -1, "_parallel": -1, "_version": -1, "_warnings": -1,
+    "penalties": 0, "_rows": 0, "_lasso": 0,
     "_validation": 0, "_callbacks": 0, "_norms": 0,
     "solvers": 1, "datasets": 1, "preprocessing": 1, "_training": 1,
     "metrics": 2,

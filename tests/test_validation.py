@@ -156,7 +156,7 @@ def test_a_bad_offset_is_named(shift, offset, message):
         ({"dictionary": "atoms.npy"}, "A file must be loaded first, with np.load"),
         ({"offset": "median"}, "'offset' parameter of FISTACoder must be .*Got 'median'"),
         ({"n_jobs": 0}, r"'n_jobs' parameter of FISTACoder must be None, an int in the range \(-inf, -1\] or.*Got 0"),
-        ({"solver": "omp"}, "'solver' parameter of FISTACoder must be a str among .*Got 'omp'"),
+        ({"solver": "omp"}, "'solver' parameter of FISTACoder must be a str among .*Got 'omp' .*target_l0"),
     ],
 )
 def test_bad_parameters_are_explained(shift, parameters, message):

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._compiled import FUSED, compiled
 from .._norms import unit_rows
-from .._parallel import map_chunks, single_threaded_blas
+from .._parallel import map_chunks
 from .._training import Adam, minibatches
 from .plan import Plan
 from .sparsity import Sparsity, calibrated, complaint
@@ -75,14 +75,12 @@ class Training:
     @classmethod
     def from_scratch(cls, plan: Plan, X, atoms, input_map, rng) -> Training:
         """Return a training from random weights, or from given atoms."""
-        with single_threaded_blas():
-            return cls(plan, first_parameters(X, atoms, plan, input_map, rng), input_map, rng)
+        return cls(plan, first_parameters(X, atoms, plan, input_map, rng), input_map, rng)
 
     @classmethod
     def from_weights(cls, plan: Plan, weights: Weights, alpha, input_map, rng) -> Training:
         """Return a training that goes on from fitted weights and from where steering had got to, past all warm-ups."""
-        with single_threaded_blas():
-            parameters = plan.activation.unfolded(input_map.unfolded(weights)).copy()
+        parameters = plan.activation.unfolded(input_map.unfolded(weights)).copy()
         training = cls(replace(plan, warmup=0.0, sparsity_warmup=0.0), parameters, input_map, rng)
         if plan.steered and alpha > 0:
             training.alpha = alpha
@@ -99,8 +97,7 @@ class Training:
 
     def move_to(self, weights: Weights) -> None:
         """Go on from other weights, of as many latents."""
-        with single_threaded_blas():
-            parameters = self.plan.activation.unfolded(self.input_map.unfolded(weights)).copy()
+        parameters = self.plan.activation.unfolded(self.input_map.unfolded(weights)).copy()
         for name, array in parameters.arrays().items():
             if not np.isfinite(array).all():
                 raise ValueError(f"weights that are assigned must be finite, but the {name.replace('_', ' ')} is not.")
@@ -115,16 +112,15 @@ class Training:
     def make_pass(self, X, batch_size) -> dict[str, float]:
         """Make one pass over samples as they are; return the entries of ``history_``."""
         sums, plan = np.zeros(3), self.plan
-        with single_threaded_blas():
-            for rows in minibatches(len(X), batch_size, self.rng):
-                sums += self.step(self._mapped(X[rows]))
-            if not (np.isfinite(sums).all() and self.is_finite()):
-                raise ValueError(
-                    f"training diverged in epoch {self.n_passes + 1}: learning_rate={plan.learning_rate:g} is too large"
-                    + ("." if self.input_map.adapts else ", or X is not of moderate scale.")
-                )
-            share_dead = len(self.dead) / plan.n_components
-            self.resample(X)
+        for rows in minibatches(len(X), batch_size, self.rng):
+            sums += self.step(self._mapped(X[rows]))
+        if not (np.isfinite(sums).all() and self.is_finite()):
+            raise ValueError(
+                f"training diverged in epoch {self.n_passes + 1}: learning_rate={plan.learning_rate:g} is too large"
+                + ("." if self.input_map.adapts else ", or X is not of moderate scale.")
+            )
+        share_dead = len(self.dead) / plan.n_components
+        self.resample(X)
         if plan.normalise_passes and self.n_passes % plan.normalise_passes == 0:
             self.normalise()
         self.n_passes += 1
@@ -209,16 +205,15 @@ class Training:
             Others than those of the moment.
         """
         activation, wanted = self.plan.activation, self.plan.wanted_l0
-        with single_threaded_blas():
-            weights, sparsity = activation.folded(parameters or self.parameters), None
-            if wanted is not None:
-                judge = self.input_map(some(judge, np.random.RandomState(0)))
-                if activation.thresholded:
-                    weights, sparsity = calibrated(weights, judge, wanted)
-                else:
-                    l0 = len(activation.encode(weights, judge).values) / len(judge)
-                    sparsity = Sparsity(l0, l0)
-            return self.input_map.folded(weights).copy(), sparsity
+        weights, sparsity = activation.folded(parameters or self.parameters), None
+        if wanted is not None:
+            judge = self.input_map(some(judge, np.random.RandomState(0)))
+            if activation.thresholded:
+                weights, sparsity = calibrated(weights, judge, wanted)
+            else:
+                l0 = len(activation.encode(weights, judge).values) / len(judge)
+                sparsity = Sparsity(l0, l0)
+        return self.input_map.folded(weights).copy(), sparsity
 
     def complaint(self, sparsity: Sparsity | None) -> str | None:
         """Return what is to be said of a mean L0 that was wanted and did not come, or None."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from .. import _lasso
-from .._parallel import single_threaded_blas
 from ..solvers import fista
 
 N_ROUNDS = 1000  # as published
@@ -52,13 +51,12 @@ class Alternation:
         codes = None
         for epoch in range(1, self.n_passes + 1):
             before = self.components
-            with single_threaded_blas():
-                codes = fista(
-                    self._X, before, self._alpha, positive=self._positive, max_iter=_STEPS_PER_ROUND, tol=0.0,
-                    codes_init=codes, restart=False, n_jobs=self._n_jobs,
-                ).codes  # fmt: skip
-                objective = float(_lasso.objective(self._X, codes, before, self._alpha, self._positive).mean())
-                self.components = _least_squares_atoms(self._X, codes, self._ridge)
+            codes = fista(
+                self._X, before, self._alpha, positive=self._positive, max_iter=_STEPS_PER_ROUND, tol=0.0,
+                codes_init=codes, restart=False, n_jobs=self._n_jobs,
+            ).codes  # fmt: skip
+            objective = float(_lasso.objective(self._X, codes, before, self._alpha, self._positive).mean())
+            self.components = _least_squares_atoms(self._X, codes, self._ridge)
             change = float(np.linalg.norm(self.components - before) / np.linalg.norm(before))
             mean_l0 = float(np.count_nonzero(codes) / len(codes))
             at_rest = epoch >= _FEWEST_ROUNDS and change < self._tol

@@ -498,6 +498,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             )
         return super()._check_training_samples(X)
 
+    def _what_fills_memory(self):
+        n = self.n_components
+        size = "" if n is None else f", {8e-9 * n**2:.2g} GB for n_components={n} in float64"
+        return f"Learning takes matrices with a number for each pair of components{size}."
+
     def _take(self, components):
         self._set_components(components)
         if self.unused_atoms_.all():

@@ -18,7 +18,6 @@ from copy import copy
 
 import numpy as np
 
-from .._parallel import single_threaded_blas
 from .coding import Coder, Step, chance_correlation
 from .opposites import mended
 from .redundancy import directions_of, redundancy_threshold, redundant_atoms
@@ -109,8 +108,7 @@ class Search:
 
     def step(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Step:
         """Improve the components by what a mini-batch shows, offset removed; ``alpha`` is the scale of penalties."""
-        with single_threaded_blas():
-            return (self._keep if self.is_over else self._explore)(X, alpha, n_jobs)
+        return (self._keep if self.is_over else self._explore)(X, alpha, n_jobs)
 
     def _explore(self, X, alpha, n_jobs):
         n_components, schedule = len(self.components), self.schedule
@@ -164,30 +162,28 @@ class Search:
         schedule = self.schedule
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
-        with single_threaded_blas():
-            can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
-            if can_tell and self.positive:
-                self.components = mended(X, self.components, coder, schedule)
+        can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
+        if can_tell and self.positive:
+            self.components = mended(X, self.components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
-            with single_threaded_blas():
-                relative = schedule.finish_alpha(done / (n_rounds - 1))
-                coder = self._coder(self._unbiased(relative, alpha), schedule.gamma_finish, n_jobs)
-                statistics = Statistics(*self.components.shape, self.components.dtype)
-                codes, residuals = self._code(X, coder)
-                step = coder.tell(X, codes, residuals)
-                statistics.absorb(codes, X)
-                self._noise = chance_correlation(residuals, codes)
-                usage = np.bincount(codes.indices, minlength=n_components).astype(float)
-                components = self.components
-                if can_tell and schedule.is_replacing(done, n_rounds):
-                    components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
-                    step = step._replace(n_replaced=n_replaced)
-                components = updated(components, statistics, schedule.finish_sweeps)
-                if can_tell and last:
-                    components = self._without_surplus(components, usage, statistics, n_jobs)
-                self.components, self._statistics, self._evidence = components, statistics, None
+            relative = schedule.finish_alpha(done / (n_rounds - 1))
+            coder = self._coder(self._unbiased(relative, alpha), schedule.gamma_finish, n_jobs)
+            statistics = Statistics(*self.components.shape, self.components.dtype)
+            codes, residuals = self._code(X, coder)
+            step = coder.tell(X, codes, residuals)
+            statistics.absorb(codes, X)
+            self._noise = chance_correlation(residuals, codes)
+            usage = np.bincount(codes.indices, minlength=n_components).astype(float)
+            components = self.components
+            if can_tell and schedule.is_replacing(done, n_rounds):
+                components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
+                step = step._replace(n_replaced=n_replaced)
+            components = updated(components, statistics, schedule.finish_sweeps)
+            if can_tell and last:
+                components = self._without_surplus(components, usage, statistics, n_jobs)
+            self.components, self._statistics, self._evidence = components, statistics, None
             if last:
                 self.is_over = self.n_seen >= schedule.n_visits
                 self._rests_on, self._due = len(X), max(schedule.finished_again * self.n_seen, schedule.n_visits)

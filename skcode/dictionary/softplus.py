@@ -20,7 +20,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._parallel import single_threaded_blas
 from .._training import Adam
 
 N_PASSES = 500  # as published
@@ -79,10 +78,9 @@ class SoftplusDescent:
         for epoch in range(1, self.n_passes + 1):
             before = atoms.copy()
             fastest = 0.0
-            with single_threaded_blas():
-                for _ in range(_STEPS_PER_PASS):
-                    fastest = max(fastest, self._optimiser.learning_rate)
-                    loss = self._step()
+            for _ in range(_STEPS_PER_PASS):
+                fastest = max(fastest, self._optimiser.learning_rate)
+                loss = self._step()
             counted = self._unit_codes("free") > _COUNTED
             usage = np.count_nonzero(counted, axis=0)[:, None]
             self.components = np.where(usage > 0, atoms / np.maximum(_lengths(atoms), 1e-8), 0)

@@ -188,10 +188,9 @@ class PCAWhitener(CheckedParameters, ClassNamePrefixFeaturesOutMixin, Transforme
             n_features = X.shape[1]
             self.n_samples_seen_, self.mean_ = 0, np.zeros(n_features)
             self._scatter = np.zeros((n_features, n_features))
-        with single_threaded_blas():
-            for start in range(0, len(X), _ROWS_AT_ONCE):
-                self._see(X[start : start + _ROWS_AT_ONCE].astype(np.float64))
-            self._decompose()
+        for start in range(0, len(X), _ROWS_AT_ONCE):
+            self._see(X[start : start + _ROWS_AT_ONCE].astype(np.float64))
+        self._decompose()
         return self
 
     def _see(self, X):

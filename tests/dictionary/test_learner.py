@@ -337,6 +337,25 @@ def test_a_few_loud_samples_are_told_of_and_do_not_silence_the_others(superposed
         learner = DictionaryLearner(100, random_state=100).fit(X)
     assert recovered(superposed, learner) >= 0.95
     assert learner.score(superposed.X_ood) > -0.1
+    with pytest.warns(UserWarning, match="1 of 2500 samples have more than 10 times the typical norm"):
+        learner = DictionaryLearner(100, offset="mean", random_state=100).fit(X)  # which the sample has moved
+    assert recovered(superposed, learner) >= 0.9
+
+
+@pytest.mark.parametrize("method", ["online", "alternating", "softplus"])
+def test_zeros_are_no_start(shift, method):
+    with pytest.raises(ValueError, match="dictionary_init must hold atoms to start from, got zeros alone"):
+        DictionaryLearner(dictionary_init=np.zeros((40, 19)), method=method).fit(shift.X_train)
+
+
+def test_what_fills_memory_is_told(shift, monkeypatch):
+    def full(*shape):
+        raise MemoryError("Unable to allocate 117. MiB for an array with shape (1024, 30000)")
+
+    monkeypatch.setattr(search, "Statistics", full)
+    with pytest.raises(MemoryError) as told:
+        DictionaryLearner(300, max_epochs=1).fit(shift.X_train)
+    assert "each pair of components, 0.00072 GB for n_components=300" in told.value.__notes__[0]
 
 
 def test_a_mean_that_nothing_subtracts_is_told_of(superposed):
