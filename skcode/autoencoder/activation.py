@@ -42,6 +42,7 @@ class Activation:
     penalised: ClassVar[bool] = False  # the loss has a penalty, which `alpha` weighs
     thresholded: ClassVar[bool] = False  # codes are what exceeds thresholds, which can be set for a mean L0
     counted: ClassVar[bool] = False  # each sample has `n_active` codes: there is no mean L0 to ask for
+    signed: ClassVar[bool] = False  # codes may be negative
     of_batch: ClassVar[bool] = False  # codes depend on the other samples of a mini-batch, which cannot be cut then
     learning_rate: ClassVar[float] = 3e-3  # by default
     latent_starts: ClassVar[dict[str, float]] = {}  # the parameters with one number per latent, and where they start

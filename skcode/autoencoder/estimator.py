@@ -356,7 +356,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         rng = check_random_state(self.random_state)
         X, held_out = hold_out(X, self.validation_fraction, rng)
         judge = X if held_out is None else held_out
-        n_components, atoms = self._start(X)
+        n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])
         plan = Plan.of_fit(self, n_components, len(X))
         input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred)
         training = Training.from_scratch(plan, X, atoms, input_map, rng)
@@ -466,11 +466,8 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         self._stream = training
         return self
 
-    def _start(self, X):
-        n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])
-        if atoms is not None and not atoms.any():
-            raise ValueError("dictionary_init must hold atoms to start from, got zeros alone. Leave it out.")
-        return n_components, atoms
+    def _what_signs_codes(self):
+        return f"activation={self.activation!r}" if ACTIVATIONS[self.activation].signed else None
 
     def _go_on(self, X):
         """Return the training of a block: a copy of the stream's, which it replaces when all has gone well."""
@@ -490,7 +487,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
     def _begin_stream(self, X):
         """Return the training of a stream, from its first block."""
         rng = check_random_state(self.random_state)
-        n_components, atoms = self._start(X)
+        n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])
         plan = Plan.of_stream(self, n_components)
         input_map = input_map_for(X, whiten=plan.whiten, scale=plan.scale, centred=plan.centred, first_block=True)
         self._input_map, self.history_, self.n_iter_ = input_map, {}, 0

@@ -25,6 +25,7 @@ class MatchingPursuit(Activation):
 
     n_active: int
     counted: ClassVar[bool] = True
+    signed: ClassVar[bool] = True
 
     def first(self, decoder, encoder, decoder_bias):
         """Return the parameters that training starts from; there is no encoder."""

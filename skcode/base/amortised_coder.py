@@ -24,7 +24,6 @@ class AmortisedCoder(BaseCoder):
     ``_fit_refiner``.
     """
 
-    positive = True  # of subclasses without this parameter: negative codes are nothing to them
     _amortised_constraints = {
         "refine": [HasMethods(["codes", "fit", "get_params", "set_params"]), None],
         "sparse_output": ["boolean"],
@@ -39,6 +38,10 @@ class AmortisedCoder(BaseCoder):
         It can be pickled, for workers of other processes.
         """
 
+    def _what_signs_codes(self):
+        """Return the parameter by which codes may be negative, with its value, or None if they cannot be."""
+        return None
+
     def _check_combinations(self):
         super()._check_combinations()
         if self.refine is None:
@@ -47,10 +50,11 @@ class AmortisedCoder(BaseCoder):
             raise ValueError(
                 f"refine must be a coder on a given dictionary, such as FISTACoder(), got {self.refine!r}."
             )
-        if not self.positive and getattr(self.refine, "positive", False):
+        signs = self._what_signs_codes()
+        if signs is not None and getattr(self.refine, "positive", False):
             raise ValueError(
-                f"refine must not drop the negative codes of positive=False: give positive=False to "
-                f"{type(self.refine).__name__} as well, got {self.refine!r}."
+                f"refine must not drop the negative codes of {signs}: give positive=False to "
+                f"{type(self.refine).__name__}, got {self.refine!r}."
             )
         check_parameters(self.refine)
 

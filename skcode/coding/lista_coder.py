@@ -201,11 +201,24 @@ class LISTACoder(TrainedCoder):
             If dictionary, codes, ``n_components`` and ``X`` do not fit each other, ``loss="codes"`` lacks them, squares
             of ``X`` are beyond its dtype, training diverges, or ``refine`` fails on what was trained. A call that fails
             changes nothing.
+
+        Warns
+        -----
+        UserWarning
+            If a few samples hold much of the sum of squares, or a dictionary is to be learned, the mean of ``X`` holds
+            most of its squares, and ``offset`` is None.
         """
         return self._fit(X, y)
 
     def _network(self):
         return UnrolledISTA(self.n_layers, self.coupled, self.shared, self.positive)
+
+    def _what_fills_memory(self):
+        pairs = "" if self.coupled else ", and with coupled=False a weight for each pair of components in each layer"
+        return f"Learning takes some copies of the samples{pairs}."
+
+    def _what_signs_codes(self):
+        return None if self.positive else "positive=False"
 
 
 class UnrolledISTA:

@@ -679,6 +679,13 @@ def test_a_stream_says_early_and_late_that_a_mean_l0_is_missed(shift, activation
     assert [str(each.message).split(" and ")[0].split("(")[1] for each in said] == ["step 5),", "step 20),"]
 
 
+@pytest.mark.parametrize("seed", [100, 101, 102])
+def test_a_target_l0_among_ties_is_met(seed):
+    X = np.tile(np.eye(12), (50, 1))
+    sae = SparseAutoencoder(24, activation="batchtopk", n_active=2, max_epochs=20, random_state=seed).fit(X)
+    assert np.count_nonzero(sae.transform(X)) == 2 * len(X)
+
+
 def test_a_target_l0_between_ties_is_met_as_nearly_as_can_be():
     X = np.tile(np.eye(12), (50, 1))
     options = {"activation": "batchtopk", "n_active": 2, "max_epochs": 20, "random_state": 0}
@@ -764,6 +771,13 @@ def test_defaults_are_silent_after_cloning_and_pickling(shift, activation):
 def test_bad_parameters_are_named(shift, parameters, message):
     with pytest.raises(ValueError, match=message):
         SparseAutoencoder(40, **parameters).fit(shift.X_train)
+
+
+def test_a_refinement_must_have_the_sign_of_the_codes(shift):
+    sae = SparseAutoencoder(40, activation="matching_pursuit", n_active=4, max_epochs=2, refine=FISTACoder())
+    with pytest.raises(ValueError, match=r"negative codes of activation='matching_pursuit'.*positive=False to FISTA"):
+        sae.fit(shift.X_train)
+    sae.set_params(refine__positive=False).fit(shift.X_train)
 
 
 def test_divergence_is_an_error(shift):
