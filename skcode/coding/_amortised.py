@@ -22,8 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from .._norms import sample_norms, typical_norm, unit_rows
-from .._parallel import single_threaded_blas
+from .._norms import sample_norms, typical_norm, unit_rows, warn_of_loud_samples, warn_of_mean
 from .._training import Adam, minibatches, record
 from .._validation import (
     StrOptions,
@@ -67,7 +66,11 @@ class TrainedCoder(AmortisedCoder):
         learned = self.dictionary is None and codes is None
         components = self._first_components(centred, codes)
         self._check_width(components, codes)
-        self.scale_ = _power_of_two(typical_norm(sample_norms(X, self.offset_)))
+        norms = sample_norms(X, self.offset_)
+        warn_of_loud_samples(norms)
+        if learned and self.offset is None:
+            warn_of_mean(X, self.mean_, norms)
+        self.scale_ = _power_of_two(typical_norm(norms))
         centred = centred / centred.dtype.type(self.scale_)
         exponents = norm_exponents(components)
         aim = Aim.of(self.alpha, codes, self.scale_, exponents)
@@ -75,7 +78,7 @@ class TrainedCoder(AmortisedCoder):
         network = self._network()
         start = np.ldexp(components, -exponents[:, None]).astype(X.dtype)
         parameters = {**network.initialise(start, aim.alpha, rng), "dictionary": start}
-        with single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             self._train(network, parameters, centred, aim, learned, rng)
         dictionary = parameters.pop("dictionary")
         self.components_ = dictionary if learned else components

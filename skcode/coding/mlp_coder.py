@@ -181,6 +181,12 @@ class MLPCoder(TrainedCoder):
             If dictionary, codes, ``n_components`` and ``X`` do not fit each other, ``loss="codes"`` lacks them, squares
             of ``X`` are beyond its dtype, training diverges, or ``refine`` fails on what was trained. A call that fails
             changes nothing.
+
+        Warns
+        -----
+        UserWarning
+            If a few samples hold much of the sum of squares, or a dictionary is to be learned, the mean of ``X`` holds
+            most of its squares, and ``offset`` is None.
         """
         return self._fit(X, y)
 

@@ -9,12 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
+from threadpoolctl import threadpool_limits
 
 from skcode import DictionaryLearner, FISTACoder, LISTACoder, MLPCoder, OracleCoder
 from skcode.coding._amortised import Aim, loss_and_gradients
 from skcode.coding.lista_coder import UnrolledISTA
 from skcode.coding.mlp_coder import Perceptron
-from skcode.metrics import amortisation_gap, mcc_score
+from skcode.datasets import make_compositional_shift
+from skcode.metrics import amortisation_gap, mcc_score, unexplained_variance
 from skcode.solvers import objective
 
 NETWORKS = {
@@ -151,7 +153,7 @@ def test_atoms_of_many_norms_have_the_penalty_that_is_asked_for(shift, encoder):
     encoder.set_params(dictionary=dictionary, max_epochs=100, alpha=1e-3).fit(X)
     codes = encoder.transform(X)
     assert not codes[:, :2].any()
-    by_hand = objective(X, codes, dictionary, 1e-3, positive=encoder.positive).mean()
+    by_hand = objective(X, codes, dictionary, 1e-3, positive=getattr(encoder, "positive", True)).mean()
     assert encoder.history_["loss"][-1] == pytest.approx(by_hand, rel=0.05)
     assert by_hand < 0.5 * objective(X, np.zeros_like(codes), dictionary, 1e-3).mean()
 
@@ -191,7 +193,7 @@ def test_offset_is_taken_out(shift, encoder):
 
 
 def test_refined_codes_are_certified_on_the_dictionary_of_the_encoder(shift, encoder):
-    refine = FISTACoder(tol=1e-6, positive=encoder.positive)
+    refine = FISTACoder(tol=1e-6, positive=getattr(encoder, "positive", True))
     encoder.set_params(dictionary=None, n_components=40, max_epochs=2, refine=refine).fit(shift.X_train)
     exact = clone(refine).set_params(dictionary=encoder.components_, offset=encoder.offset_).fit(shift.X_train)
     np.testing.assert_allclose(encoder.transform(shift.X_val), exact.transform(shift.X_val), atol=1e-2)
@@ -254,6 +256,46 @@ def test_labels_in_a_pipeline(shift):
 def test_codes_are_required_where_they_are_the_loss():
     assert get_tags(MLPCoder(loss="codes")).target_tags.required
     assert not get_tags(MLPCoder()).target_tags.required
+
+
+def test_threads_of_linear_algebra_do_not_matter():
+    data = make_compositional_shift(1000, 300, 10, random_state=100)
+    y = data.codes_train
+    for coder, codes in [
+        (MLPCoder(dictionary=data.dictionary, max_epochs=1, random_state=0), None),
+        (MLPCoder(n_hidden=8, max_epochs=1, random_state=0), y),
+        (OracleCoder(), y),
+        (OracleCoder(), sp.csr_array(y)),
+    ]:
+        found = []
+        for n_threads in (1, 2):
+            with threadpool_limits(n_threads, user_api="blas"):
+                found.append(clone(coder).fit(data.X_train, codes))
+        one, two = found
+        np.testing.assert_array_equal(one.components_, two.components_)
+        for name, weights in getattr(one, "weights_", {}).items():
+            np.testing.assert_array_equal(weights, two.weights_[name])
+
+
+@pytest.mark.parametrize("coder", [MLPCoder, LISTACoder])
+def test_a_loud_sample_is_told_of_and_does_not_take_all(shift, coder):
+    loud = shift.X_train.copy()
+    loud[7] *= 1000
+    coder = coder(dictionary=shift.dictionary, max_epochs=100, random_state=0)
+    error = -clone(coder).fit(shift.X_train).score(shift.X_val)
+    with pytest.warns(UserWarning, match="1 of 300 samples"):
+        coder.fit(loud)
+    reconstruction = coder.inverse_transform(coder.transform(shift.X_val))
+    assert unexplained_variance(shift.X_val, reconstruction, mean=shift.X_train.mean(axis=0)) < 1.4 * error
+
+
+@pytest.mark.parametrize("coder", [MLPCoder, LISTACoder])
+def test_a_mean_that_nothing_subtracts_is_told_of_where_a_dictionary_is_learned(shift, coder):
+    X = shift.X_train + 4 / np.sqrt(19)
+    with pytest.warns(UserWarning, match="the mean of X holds"):
+        coder(n_components=40, max_epochs=1, random_state=0).fit(X)
+    coder(n_components=40, offset="mean", max_epochs=1, random_state=0).fit(X)
+    coder(dictionary=shift.dictionary, max_epochs=1, random_state=0).fit(X)
 
 
 def test_verbose_prints_each_epoch(shift, capsys):
