@@ -213,7 +213,7 @@ def test_early_stopping_keeps_the_best_weights(shift):
 
 @pytest.mark.parametrize("activation", ["relu", "jumprelu", "gated"])
 def test_early_stopping_waits_until_codes_are_sparse(shift, activation):
-    options = {"activation": activation, "n_active": 4, "max_epochs": 300, "random_state": 0, "batch_size": 32}
+    options = {"activation": activation, "n_active": 4, "max_epochs": 200, "random_state": 0, "batch_size": 32}
     sae = SparseAutoencoder(40, validation_fraction=0.2, **options).fit(shift.X_train)
     assert mean_l0(sae.transform(shift.X_train)) < 6
     given = SparseAutoencoder(40, alpha=0.05, **options).fit(shift.X_train)

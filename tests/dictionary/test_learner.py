@@ -286,14 +286,15 @@ def test_a_callback_may_end_learning(shift, method):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("options", [{}, {"debias": True, "offset": "mean"}, {"penalty": "mcp"}])
 def test_held_out_samples_judge_each_pass(superposed, method, options):
+    X = superposed.X_train[:600]
     learner = DictionaryLearner(
-        50, method=method, max_epochs=3, validation_fraction=0.2, random_state=0, **options
-    ).fit(superposed.X_train)  # fmt: skip
+        30, method=method, max_epochs=3, validation_fraction=0.2, random_state=0, **options
+    ).fit(X)  # fmt: skip
     held_out = learner.history_["held_out"]
     assert len(held_out) == learner.n_iter_
-    order = np.random.RandomState(0).permutation(2500)
-    assert held_out[-1] == pytest.approx(-learner.score(superposed.X_train[np.sort(order[:500])]), rel=1e-5)
-    np.testing.assert_allclose(learner.mean_, superposed.X_train[order[500:]].mean(axis=0), atol=1e-6)
+    order = np.random.RandomState(0).permutation(600)
+    assert held_out[-1] == pytest.approx(-learner.score(X[np.sort(order[:120])]), rel=1e-5)
+    np.testing.assert_allclose(learner.mean_, X[order[120:]].mean(axis=0), atol=1e-6)
 
 
 def test_held_out_samples_must_be_some_and_leave_some(shift):

@@ -49,10 +49,16 @@ def test_blocks_after_a_fit_lose_nothing(small, learned, sizes):
     assert learner.unused_atoms_.sum() == learned.unused_atoms_.sum()
 
 
-@pytest.mark.parametrize("size", [20, 100, 500])
-def test_blocks_of_sparser_samples_after_a_fit_lose_nothing(size):
+@pytest.fixture(scope="module")
+def sparser():
+    """Return the protocol with 3 active concepts, and a learner that was fitted on it."""
     data = make_compositional_shift(2000, 50, 3, dtype=np.float32, random_state=101)
-    learner = DictionaryLearner(50, random_state=101).fit(data.X_train)
+    return data, DictionaryLearner(50, random_state=101).fit(data.X_train)
+
+
+@pytest.mark.parametrize("size", [20, 100, 500])
+def test_blocks_of_sparser_samples_after_a_fit_lose_nothing(sparser, size):
+    data, learner = sparser[0], copy.deepcopy(sparser[1])
     before, n_unused = recovered(data, learner), learner.unused_atoms_.sum()
     assert recovered(data, learner.partial_fit(data.X_val[:size])) >= before - 0.01
     assert recovered(data, learner.finalize()) >= before - 0.01

@@ -1,8 +1,10 @@
+import importlib
 import os
 import subprocess
 import sys
 import textwrap
 
+import numba.core.config
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,31 +87,29 @@ def test_mcp_leaves_large_codes_alone_whatever_the_norm_of_the_atom():
         assert MCP(0.1).value(flat, squared_norm) == pytest.approx(MCP(0.1).value(10 * flat, squared_norm))
 
 
-def test_kernels_with_penalties_are_read_from_the_cache_by_a_second_process(tmp_path):
-    (tmp_path / "kernel.py").write_text(
+def test_kernels_with_penalties_are_read_from_the_cache_by_a_second_process(tmp_path, monkeypatch):
+    (tmp_path / "kernel_of_penalties.py").write_text(
         textwrap.dedent("""
             from numba import njit
+            from skcode.penalties import PENALTIES
 
             @njit(cache=True)
             def prox(penalty, value, step, positive):
                 return penalty.prox(value, step, positive)
+
+            for kind in PENALTIES.values():
+                assert prox(kind(0.1), 5.0, 1.0, False) == kind(0.1).prox(5.0, 1.0, False)
+
+            hits, misses = (sum(counts.values()) for counts in (prox.stats.cache_hits, prox.stats.cache_misses))
         """)
     )
-    code = """
-        from kernel import prox
-        from skcode.penalties import PENALTIES
-
-        for kind in PENALTIES.values():
-            assert prox(kind(0.1), 5.0, 1.0, False) == kind(0.1).prox(5.0, 1.0, False)
-        print(sum(prox.stats.cache_hits.values()), sum(prox.stats.cache_misses.values()))
-    """
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
-    counts = [
-        subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)], env=environment, check=True, capture_output=True, text=True
-        ).stdout.split()
-        for _ in range(2)
-    ]
-    n = str(len(PENALTIES))
-    assert counts == [["0", n], [n, "0"]]
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    here = importlib.import_module("kernel_of_penalties")
+    assert (here.hits, here.misses) == (0, len(PENALTIES))
+    environment = {
+        **os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(sys.path)
+    }  # fmt: skip
+    code = "from kernel_of_penalties import hits, misses; print(hits, misses)"
+    there = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert there.stdout.split() == [str(len(PENALTIES)), "0"]
