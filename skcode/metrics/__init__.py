@@ -8,6 +8,7 @@ from .alignment import (
     rsa_score,
 )
 from .codes import mcc_score
+from .concepts import absorption_scores, concept_scores
 from .dictionary import match_dictionaries
 from .gap import amortisation_gap, duality_gap
 from .interpretability import interpretability_score
@@ -18,7 +19,9 @@ from .unexplained import UnexplainedVariance, unexplained_variance
 
 __all__ = [
     "UnexplainedVariance",
+    "absorption_scores",
     "amortisation_gap",
+    "concept_scores",
     "duality_gap",
     "expected_alignment",
     "feature_dimensionality",
