@@ -100,8 +100,8 @@ class CheckedParameters:
         """Raise if parameters do not go together; for subclasses."""
 
     def _what_fills_memory(self):
-        """Return what learning needs memory for beside the samples, to be added to an error; for subclasses."""
-        return "Learning takes some copies of the samples."
+        """Return what learning needs much memory for, to be added to an error, or None; for subclasses."""
+        return None
 
 
 def _hint(estimator, message):
@@ -160,8 +160,9 @@ def fit_context(*, prefer_skip_nested_validation):
             except BaseException as error:
                 estimator.__dict__.clear()
                 estimator.__dict__.update(before)
-                if isinstance(error, MemoryError):
-                    error.add_note(estimator._what_fills_memory())
+                told = estimator._what_fills_memory() if isinstance(error, MemoryError) else None
+                if told is not None:
+                    error.add_note(told)
                 raise
 
         return undone_if_it_fails

@@ -214,8 +214,7 @@ class LISTACoder(TrainedCoder):
         return UnrolledISTA(self.n_layers, self.coupled, self.shared, self.positive)
 
     def _what_fills_memory(self):
-        pairs = "" if self.coupled else ", and with coupled=False a weight for each pair of components in each layer"
-        return f"Learning takes some copies of the samples{pairs}."
+        return None if self.coupled else "With coupled=False there is a weight for each pair of components."
 
     def _what_signs_codes(self):
         return None if self.positive else "positive=False"

@@ -28,8 +28,7 @@ _SPREAD = 0.5  # mean and standard deviation of the normal that their standard d
 _ROWS_AT_ONCE = 4096  # samples that are drawn from one source of randomness
 _MOST_TOGETHER = 0.99  # share of its firings in which a parent has one of the children that exclude each other
 _MOST_COMMON = 0.95  # norm of a concept's loadings: something of its own is left
-_FRAME_STEPS = 3  # towards a tight frame; more change the mean largest cosine by less than 1e-3
-_FIXED_POINT_STEPS = 200
+_FIXED_POINT_STEPS = 200  # with 8 trees of 4 children, frequencies are within 1e-9 of those after 5,000
 
 
 class ConceptWorld:
@@ -370,10 +369,13 @@ def _take_off(loadings, rows, others):
 
 
 def _atoms(n_components, n_features, rng):
-    """Return random unit atoms that are as orthogonal as tight frames allow, on average."""
+    """Return random unit atoms, made a little more orthogonal if there are more of them than features.
+
+    The nearest tight frame, scaled to norm 1: its sum of squared cosines is within .03 % of the least there can be
+    (1,024 atoms in 160 dimensions, 2,048 in 256; random atoms are 13 to 15 % above).
+    """
     atoms = unit_rows(rng.standard_normal((n_components, n_features)))
-    if n_components > n_features:
-        for _ in range(_FRAME_STEPS):
-            values, vectors = np.linalg.eigh(atoms.T @ atoms)
-            atoms = unit_rows(atoms @ (vectors / np.sqrt(values)) @ vectors.T)
-    return atoms
+    if n_components <= n_features:
+        return atoms
+    values, vectors = np.linalg.eigh(atoms.T @ atoms)
+    return unit_rows(atoms @ (vectors / np.sqrt(values)) @ vectors.T)

@@ -64,7 +64,7 @@ def linear_cka(X: ArrayLike, Y: ArrayLike) -> float:
 def rsa_score(X: ArrayLike, Y: ArrayLike) -> float:
     """Representational similarity: the Pearson correlation of squared Euclidean distances between samples.
 
-    All pairs of samples count, and none is formed: it costs no more than `linear_cka`.
+    All pairs of samples count, and none is formed: the products it takes are those of `linear_cka`.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 from .._norms import unit_rows
 from .._validation import ArrayLike, MatrixLike, check_array, check_codes, check_dictionary, validate_params
 from ._inputs import check_same_length
+from ._ratios import mean, ratio
 from .dictionary import match_dictionaries
 
 _FOUR = {
@@ -78,18 +79,18 @@ def concept_scores(
     concepts = np.full(len(learned), -1)
     concepts[used] = _best_concepts(true, learned[used])
     both, claimed, actual = _counts(fires[:, concepts[used]], claims[:, used])
-    precision, recall = _ratio(both, claimed), _ratio(both, actual)
+    precision, recall = ratio(both, claimed), ratio(both, actual)
     by_chance = claimed / fires.shape[0], actual / fires.shape[0]
     f1_per_atom = np.full(len(learned), np.nan)
     f1_per_atom[used] = _harmonic_mean(precision, recall)
     match = match_dictionaries(true, learned)
     return Bunch(
-        precision=_mean(precision),
-        recall=_mean(recall),
-        f1=_mean(f1_per_atom[used]),
-        chance_precision=_mean(by_chance[1]),
-        chance_recall=_mean(by_chance[0]),
-        chance_f1=_mean(_harmonic_mean(*by_chance)),
+        precision=mean(precision),
+        recall=mean(recall),
+        f1=mean(f1_per_atom[used]),
+        chance_precision=mean(by_chance[1]),
+        chance_recall=mean(by_chance[0]),
+        chance_f1=mean(_harmonic_mean(*by_chance)),
         uniqueness=float(len(np.unique(concepts[used])) / used.sum()) if used.any() else float("nan"),
         matched_cosine=match.mean_cosine,
         chance_cosine=match.chance_cosine,
@@ -168,8 +169,8 @@ def absorption_scores(
         if parents[concept] >= 0
     ]
     return Bunch(
-        absorbed=_mean(1 - n_heard[some] / n_together[some]),
-        ancestor_weight=_mean(weights),
+        absorbed=mean(1 - n_heard[some] / n_together[some]),
+        ancestor_weight=mean(weights),
         n_pairs=int(some.sum()),
         n_atoms=len(weights),
     )
@@ -220,13 +221,5 @@ def _counts(fires, claims):
     return tuple(np.asarray(each.sum(axis=0)).ravel() for each in (fires.multiply(claims), claims, fires))
 
 
-def _ratio(part, whole):
-    return np.divide(part, whole, where=whole > 0, out=np.zeros(len(part)))
-
-
 def _harmonic_mean(first, second):
-    return _ratio(2 * first * second, first + second)
-
-
-def _mean(numbers):
-    return float(np.mean(numbers)) if len(numbers) else float("nan")
+    return ratio(2 * first * second, first + second)

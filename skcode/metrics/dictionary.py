@@ -8,6 +8,7 @@ from sklearn.utils import Bunch
 from .._norms import unit_rows
 from .._validation import ArrayLike, check_dictionary, derived_random_state, integers_from, validate_params
 from ._pairs import best_pairs
+from ._ratios import mean
 
 _CLOSE = 0.9  # the paper's threshold for "recovered"
 
@@ -84,14 +85,14 @@ def match_dictionaries(
     directions = unit_rows(true)
     matched, cosines = _match(directions, learned)
     rng = derived_random_state(random_state)
-    draws = [_mean(_match(directions, rng.standard_normal(learned.shape))[1]) for _ in range(n_draws)]
-    mean_cosine, chance = _mean(cosines), _mean(draws)
+    draws = [mean(_match(directions, rng.standard_normal(learned.shape))[1]) for _ in range(n_draws)]
+    mean_cosine, chance = mean(cosines), mean(draws)
     return Bunch(
         pairs=np.column_stack([used_true[matched[:, 0]], used_learned[matched[:, 1]]]),
         cosines=cosines,
         mean_cosine=mean_cosine,
-        mean_angular_error=_mean(np.arccos(np.clip(cosines, 0.0, 1.0))),
-        mean_norm_ratio=_mean(_norm_ratios(learned[matched[:, 1]], true[matched[:, 0]])),
+        mean_angular_error=mean(np.arccos(np.clip(cosines, 0.0, 1.0))),
+        mean_norm_ratio=mean(_norm_ratios(learned[matched[:, 1]], true[matched[:, 0]])),
         frac_recovered=float(np.count_nonzero(cosines > _CLOSE) / len(true)),
         chance_cosine=chance,
         adjusted_cosine=(mean_cosine - chance) / (1.0 - chance) if chance != 1.0 else 0.0,
@@ -109,7 +110,3 @@ def _norm_ratios(rows, others):
     norms = [np.linalg.norm(np.ldexp(each, -unit[:, None]), axis=1) for each, unit in zip(both, units, strict=True)]
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(norms[0] / norms[1], units[0] - units[1])
-
-
-def _mean(numbers):
-    return float(np.mean(numbers)) if len(numbers) else float("nan")

@@ -15,6 +15,7 @@ from .._validation import (
     validate_params,
 )
 from ._inputs import check_same_length
+from ._ratios import ratio
 
 
 @validate_params(
@@ -76,11 +77,11 @@ def support_scores(
             "together."
         )
     hits, claimed, actual = _per_sample(true.multiply(pred)), _per_sample(pred), _per_sample(true)
-    precision, recall = _ratio(hits, claimed), _ratio(hits, actual)
+    precision, recall = ratio(hits, claimed), ratio(hits, actual)
     return Bunch(
         precision=float(precision.mean()),
         recall=float(recall.mean()),
-        f1=float(_ratio(2 * precision * recall, precision + recall).mean()),
+        f1=float(ratio(2 * precision * recall, precision + recall).mean()),
         true_l0=float(actual.mean()),
         pred_l0=float(claimed.mean()),
         pred_total_l0=float(total.mean()),
@@ -93,7 +94,3 @@ def _support(codes, threshold):
 
 def _per_sample(support):
     return np.asarray(support.sum(axis=1)).ravel()
-
-
-def _ratio(part, whole):
-    return np.divide(part, whole, where=whole > 0, out=np.zeros(len(part)))
