@@ -43,6 +43,23 @@ class Opposites:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Families:
+    """When atoms are a family, and how it is taken apart (`make_concept_world`, S, seeds 100 to 102)."""
+
+    alpha: float = 1.5  # penalty of the codes that tell; 1 to 2.7 do as well
+    gamma: float = 1.5  # hardly any code is shrunk: shrinkage is what lets parents fall silent
+    always: float = 0.8  # of the firings of an atom; an atom that is on in so many always fires with it
+    own_share: float = 0.1  # of its firings, in which an atom is no other's parent, if it has a whole
+    fewest: int = 15  # firings that say anything
+    apart: float = 0.65  # of the energy of a concept, by which families differ; from .6 to .8 nothing changes
+    duplicate: float = 0.6  # cosine of atoms of which one is too many
+    at_most: int = 5  # times that families are looked for, each to mend what is left; two to three are usual
+    least_gain: float = 0.01  # of the objective each time, or it was the last
+    n_rounds: int = 2  # of least squares each time
+    n_judging: int = 10_000  # samples that the result is judged by
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How a search goes, from its first sample to the end of its finish.
 
@@ -88,7 +105,9 @@ class Schedule:
     worthless: float = 0.01  # squared codes lost with an atom, as a share of a typical atom's, that it is not kept for
 
     # Samples that a stream keeps for its finish, and that a fit chooses for its own.
-    kept_for_each_atom: int = 10  # or all there are: 2 to 10 were measured
+    kept_for_each_atom: int = (
+        30  # or all there are: enough to take families apart (`Families`); 2 to 10 do without them
+    )
     kept_at_least: int = 10_000
     kept_bytes: int = 1 << 28  # at most, 256 MiB,
     kept_always: int = 64  # but so many samples of any size
@@ -97,6 +116,7 @@ class Schedule:
 
     redundancy: Redundancy = Redundancy()
     opposites: Opposites = Opposites()
+    families: Families = Families()
 
     @classmethod
     def of_fit(cls, n_components: int, n_samples: int, max_epochs: int | None = None) -> Schedule:
@@ -112,8 +132,10 @@ class Schedule:
             n_epochs = _EPOCHS[0]  # fewer samples cannot tell the atoms apart, however often they are seen
         elif n_epochs is None:
             scarcity = _SCARCITY * (2 * n_components / n_samples) ** 4
-            visits = searched_atoms(n_components) * min(_VISITS[0] * (1 + scarcity), _VISITS[1])
-            n_epochs = int(np.clip(round(visits / n_samples), *_EPOCHS))
+            visits = min(_VISITS[0] * (1 + scarcity), _VISITS[1])
+            fewest = min(_EPOCHS[0], _ENOUGH_VISITS * searched_atoms(n_components) / n_samples)
+            n_epochs = round(max(visits * searched_atoms(n_components) / n_samples, fewest))
+            n_epochs = int(np.clip(n_epochs, 1, _EPOCHS[1]))
         return cls(n_components=n_components, n_visits=n_epochs * n_samples, memory=memory)
 
     @classmethod
@@ -156,7 +178,8 @@ class Schedule:
 # distinct ones for each atom. 60 recover 99.6 instead of 99.9 % at n=1000.
 _VISITS = 80, 500
 _SCARCITY = 2.0
-_EPOCHS = 8, 500
+_EPOCHS = 8, 500  # with few samples for each atom, 6 passes instead of 8 leave .7 % of 1,000 concepts (n=1500);
+_ENOUGH_VISITS = 120  # with many, as many samples for each atom do (`make_concept_world`, S, n=1024)
 # Few atoms take as many samples as 250: with 10 of 50 concepts active, a sample says less of each. 80 for each atom
 # recovered 55 % of 50 atoms from 500 samples, 400 for each all; of 200 from 500, 1.25 times as many 98 instead of 91 %.
 _FEWEST_ATOMS = 250

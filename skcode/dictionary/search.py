@@ -19,6 +19,7 @@ from copy import copy
 import numpy as np
 
 from .coding import Coder, Step, chance_correlation
+from .families import taken_apart
 from .opposites import mended
 from .redundancy import directions_of, redundancy_threshold, redundant_atoms
 from .reserve import Reserve
@@ -163,8 +164,14 @@ class Search:
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
         can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
+        complete = False
         if can_tell and self.positive:
-            self.components = mended(X, self.components, coder, schedule)
+            apart = self.components
+            if self.n_seen >= schedule.n_visits:  # before, atoms are similar because they are not apart yet
+                apart = taken_apart(X, self.components, coder._replace(alpha=alpha), schedule)
+            # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
+            complete = apart is not self.components
+            self.components = apart if complete else mended(X, self.components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
@@ -177,7 +184,7 @@ class Search:
             self._noise = chance_correlation(residuals, codes)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
             components = self.components
-            if can_tell and schedule.is_replacing(done, n_rounds):
+            if can_tell and not complete and schedule.is_replacing(done, n_rounds):
                 components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
                 step = step._replace(n_replaced=n_replaced)
             components = updated(components, statistics, schedule.finish_sweeps)

@@ -1,0 +1,113 @@
+"""Families of concepts: what belongs together, what is shared, and what becomes of it."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skcode import DictionaryLearner
+from skcode.datasets import make_concept_world
+from skcode.dictionary.coding import Coder
+from skcode.dictionary.families import atoms_of, joined, taken_apart, wholes
+from skcode.dictionary.schedule import Families, Schedule
+from skcode.metrics import concept_scores
+
+RULE = Families()
+
+
+def orthogonal(rng, n_atoms, n_features):
+    return np.linalg.qr(rng.standard_normal((n_features, n_atoms)))[0].T
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_wholes_do_not_depend_on_how_a_family_shares_its_directions_out(rng, dtype):
+    parent, one, other, lone = atoms = orthogonal(rng, 4, 30)
+    is_on = rng.random((600, 4)) < 0.5
+    is_on[:, 2] = is_on[:, 0] & ~is_on[:, 1]  # siblings: one of them wherever their parent fires
+    is_on[:, 1] &= is_on[:, 0]
+    codes = is_on * rng.uniform(4, 5, (600, 4))
+    told = [sp.csr_array(codes.astype(dtype))]
+    dictionaries = [atoms]
+    # One sibling is part of the parent's atom, and the other one less that sibling.
+    dictionaries.append(np.array([parent + one, other - one, lone]))
+    told.append(sp.csr_array(np.column_stack([codes[:, 0], codes[:, 2], codes[:, 3]]).astype(dtype)))
+    for components, each in zip(dictionaries, told, strict=True):
+        found = wholes(components.astype(dtype), each, RULE)
+        wanted = np.array([parent + one, parent + other, lone])
+        assert found.shape == wanted.shape
+        cosines = found @ wanted.T / np.linalg.norm(found, axis=1)[:, None] / np.linalg.norm(wanted, axis=1)
+        np.testing.assert_array_less(0.995, cosines.max(axis=0))
+
+
+def test_an_atom_that_seldom_fires_has_no_whole(rng):
+    codes = sp.csr_array(np.repeat(np.eye(3), [RULE.fewest - 1, RULE.fewest, 50], axis=0))
+    found = wholes(np.eye(3), codes, RULE)
+    np.testing.assert_allclose(found, np.eye(3)[1:])
+
+
+def test_random_directions_are_not_joined(rng):
+    assert not joined(rng.standard_normal((200, 60))).is_joined
+    assert not joined(np.empty((0, 5))).is_joined
+    assert not joined(np.ones((1, 5))).is_joined
+
+
+@pytest.mark.parametrize("at_once", [7, 1024])
+def test_a_tree_comes_apart_into_elders_and_what_is_each_ones_own(rng, monkeypatch, at_once):
+    monkeypatch.setattr("skcode.dictionary.families._ROWS_AT_ONCE", at_once)
+    concepts = orthogonal(rng, 3 + 9 + 27 + 5, 100)
+    roots, children, leaves, free = np.split(concepts, [3, 12, 39])
+    members = np.concatenate([roots[np.arange(27) // 9] + children[np.arange(27) // 3] + leaves, free])
+    tree = joined(members[rng.permutation(32)])
+    assert len(tree.tops) == 3 + 5
+    found = atoms_of(tree, RULE)
+    assert len(found) == len(concepts)
+
+    def mean_of(rows, size):
+        return rows.reshape(-1, size, 100).mean(axis=1)
+
+    below = leaves + 0  # what samples say of an elder: its own direction and the mean of what is below it
+    middle = children + mean_of(below, 3)
+    elders = roots + mean_of(middle, 3)
+    wanted = np.concatenate([
+        elders, middle - np.repeat(mean_of(middle, 3), 3, axis=0), below - np.repeat(mean_of(below, 3), 3, axis=0), free,
+    ])  # fmt: skip
+    distances = np.linalg.norm(found[:, None] - wanted, axis=2)
+    assert sorted(distances.argmin(axis=0)) == list(range(len(concepts)))
+    np.testing.assert_allclose(distances.min(axis=0), 0, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def small_world():
+    return make_concept_world(
+        12_000, 2000, n_components=120, n_features=60, n_trees=2, n_children=3, random_state=0, most_frequent=0.3,
+        least_frequent=5e-3,
+    )  # fmt: skip
+
+
+def test_atoms_of_families_become_atoms_of_concepts(small_world):
+    learner = DictionaryLearner(120, random_state=0).fit(small_world.X_train)
+    used = ~learner.unused_atoms_
+    learner.set_params(penalty="mcp")
+    scores = concept_scores(
+        small_world.dictionary, learner.components_[used], small_world.codes_test,
+        learner.transform(small_world.X_test)[:, used],
+    )  # fmt: skip
+    assert scores.f1 > 0.92
+    assert scores.matched_cosine > 0.94
+    assert scores.uniqueness > 0.96
+
+
+def test_the_truth_is_left_as_it_is(superposed):
+    coder = Coder(0.1, 8.0, True, 1e-3, None)
+    schedule = Schedule.of_fit(100, len(superposed.X_train))
+    assert taken_apart(superposed.X_train, superposed.dictionary, coder, schedule) is superposed.dictionary
+
+
+def test_what_explains_less_is_not_taken(superposed, rng):
+    """Atoms that are similar by nature, but come independently, are no family."""
+    common = rng.standard_normal((1, 40))
+    atoms = 0.8 * common + rng.standard_normal((30, 40))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    codes = rng.uniform(0.5, 1, (3000, 30)) * (rng.random((3000, 30)) < 0.1)
+    schedule = Schedule.of_fit(30, 3000)
+    assert joined(wholes(atoms, sp.csr_array(codes), RULE)).is_joined
+    assert taken_apart(codes @ atoms, atoms, Coder(0.1, 8.0, True, 1e-3, None), schedule) is atoms
