@@ -46,7 +46,7 @@ def taken_apart(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: S
         penalty of a finish would not be lower.
     """
     rule = schedule.families
-    at_work = coder._replace(alpha=rule.alpha * coder.alpha, gamma=rule.gamma)
+    at_work = rule.coder(coder)
     last = coder._replace(alpha=schedule.alpha_finish * coder.alpha, gamma=schedule.gamma_finish)
     judging = X[:: max(len(X) // rule.n_judging, 1)]
     best, lowest = components, last.objective(judging, components)

@@ -45,11 +45,10 @@ _OTHER_SCALE = 10.0
 
 
 def _online(learner, X, components, rng):
-    schedule = Schedule.of_fit(len(components), len(X), learner.max_epochs)
-    search = Search(components, schedule, positive=learner.positive)
     return OnlineLearning(
-        search, X, learner.offset_, learner.alpha_, batch=learner.batch_size, rng=rng, n_jobs=learner.n_jobs
-    )
+        components, X, learner.offset_, learner.alpha_, positive=learner.positive, aim=learner.aim,
+        max_epochs=learner.max_epochs, batch=learner.batch_size, rng=rng, n_jobs=learner.n_jobs,
+    )  # fmt: skip
 
 
 def _alternating(learner, X, components, rng):
@@ -121,14 +120,21 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         the scale of the samples, and atoms that fall out of use stay out. ``"softplus"`` is Softplus-Adam [2]_: Adam
         descends the dictionary together with the codes of all samples, which are softplus of free parameters, in passes
         of 100 steps. It learns positive codes only.
+    aim : {"concepts", "reconstruction"}, default="concepts"
+        What ``"online"`` learns for, where concepts depend on each other. The shortest description of samples has one
+        atom for concepts that come together, as a child with its parent. ``"reconstruction"`` keeps these.
+        ``"concepts"`` takes them apart, where that lowers the objective of the finish. If ``n_components`` atoms leave
+        more than 5 % of the squares, `fit` also searches for twice and four times as many, as long as that pays and
+        there are 40 samples for each, and keeps those with the most energy: what has no atom leans on what has.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
         Samples of a mini-batch; by default as many as there are atoms, or a tenth of the samples if that is less.
     max_epochs : int, optional
-        Passes over the training samples. ``"online"`` makes as many, and then a finish of 4 to 30 more. By default
-        these are 8 to 500 passes that show 80 samples for each atom: 145 where there are 2.5 distinct ones, 240 where
-        there are 2, and as many as for 250 atoms where there are fewer. With fewer samples than atoms it makes 8.
+        Passes over the training samples. ``"online"`` makes as many in each search, and then a finish of 4 to 30 more.
+        By default these are at most 500 passes that show 80 samples for each atom: 145 where there are 2.5 distinct
+        ones, 240 where there are 2, and as many as for 250 atoms where there are fewer; and at least 8, or 120 samples
+        for each atom if that is less. With fewer samples than atoms it makes 8.
         ``"alternating"`` makes at most as many, by default 1000, and ``"softplus"``, by default 500.
     tol : float, default=1e-5
         ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its
@@ -212,6 +218,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         "n_components": [integers_from(1), None],
         "alpha": [positive_real(), StrOptions({"auto"})],
         "method": [StrOptions(set(_METHODS))],
+        "aim": [StrOptions({"concepts", "reconstruction"})],
         "dictionary_init": ["array-like", None],
         "batch_size": [integers_from(1), None],
         "max_epochs": [integers_from(1), None],
@@ -230,6 +237,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         positive=True,
         penalty="l1",
         method="online",
+        aim="concepts",
         dictionary_init=None,
         batch_size=None,
         max_epochs=None,
@@ -250,6 +258,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self.positive = positive
         self.penalty = penalty
         self.method = method
+        self.aim = aim
         self.dictionary_init = dictionary_init
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -270,7 +279,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def fit(self, X: ArrayLike, y=None) -> DictionaryLearner:
         """Learn the dictionary.
 
-        With ``"online"``, the finish is made on all samples, or on a random choice of ten for each atom and at least
+        With ``"online"``, the finish is made on all samples, or on a random choice of 30 for each atom and at least
         10,000. An interrupt (Ctrl-C) ends learning with a warning, and keeps the dictionary of the moment.
 
         Parameters
@@ -346,7 +355,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
         Without a `fit` before, the search takes 80 samples for each atom, and at least 20,000 in all. A shorter stream
         should be repeated until it has as many, or be ended by `finalize`. When the search is over, the learner
-        polishes its components by itself, on the latest samples: ten for each atom and at least 10,000, which are kept
+        polishes its components by itself, on the latest samples: 30 for each atom and at least 10,000, which are kept
         for that. It does so again whenever the stream has become twice as long. In between, and after a `fit`, a block
         of any size improves the components by what it adds to the evidence there is.
 
@@ -444,7 +453,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             self._set_offset(X)
             self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
             components = self._initial_dictionary(X)
-            search = Search(components, Schedule.of_stream(len(components)), positive=self.positive)
+            schedule = Schedule.of_stream(len(components))
+            search = Search(components, schedule, positive=self.positive, aim=self.aim)
             return search, X
         search = self._search_to_go_on()
         self._add_to_mean(X)

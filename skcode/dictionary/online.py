@@ -1,4 +1,4 @@
-"""The way to learn: passes of mini-batches over the samples, and a finish."""
+"""The way to learn: passes of mini-batches over the samples, with more atoms where there is more to find, a finish."""
 
 from __future__ import annotations
 
@@ -6,40 +6,63 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .._norms import unit_rows
 from .coding import NOTHING
-from .schedule import batch_size
+from .schedule import Schedule, batch_size
 from .search import Search
 
 
 class OnlineLearning:
     """A search that is fed with passes over samples, offset removed block by block.
 
+    A dictionary with fewer atoms than there are concepts is not the best part of one that has them all: what has no
+    atom leans on what has. So, with ``aim="concepts"``, a search that leaves much unexplained is followed by one for
+    twice as many atoms, and so on. The finish takes what the last one has found, and keeps as many atoms as were asked
+    for, those with the most energy.
+
     Parameters
     ----------
-    search : Search
-        What learns.
+    start : ndarray of shape (n_components, n_features)
+        Unit atoms to start from.
     X : ndarray of shape (n_samples, n_features)
         Samples; a memory map is read in mini-batches.
     offset : ndarray of shape (n_features,)
         What is subtracted from them.
     alpha : float
         Scale of the penalties.
+    positive : bool
+        Whether codes are non-negative.
+    aim : {"concepts", "reconstruction"}
+        What for.
+    max_epochs : int or None
+        Passes of each search.
     batch : int or None
         Samples of a mini-batch.
     rng : RandomState
-        Source of their order.
+        Source of their order, and of more atoms to start from.
     n_jobs : int or None
         Threads.
+
+    Attributes
+    ----------
+    search : Search
+        What has learned as many atoms as were asked for.
+    n_passes : int
+        How many passes there are at most, rounds of the finish included.
     """
 
-    def __init__(self, search: Search, X, offset, alpha, *, batch, rng, n_jobs):
-        n_samples, schedule = len(X), search.schedule
-        self.search = search
+    def __init__(self, start, X, offset, alpha, *, positive, aim, max_epochs, batch, rng, n_jobs):
         self._X, self._offset, self._alpha, self._rng, self._n_jobs = X, offset, alpha, rng, n_jobs
-        self._n_batches = max(n_samples // (batch or batch_size(n_samples, schedule.n_components)), 1)
-        self._n_finish = min(n_samples, schedule.most_kept(X[0].nbytes))
-        self._n_epochs = schedule.n_visits // n_samples
-        self.n_passes = self._n_epochs + schedule.n_rounds(self._n_finish)
+        self._start, self._batch = start, batch
+        schedules = [Schedule.of_fit(len(start), len(X), max_epochs)]
+        if aim == "concepts":
+            widths = schedules[0].growth.widths(len(start), len(X))
+            schedules += [Schedule.of_fit(width, len(X), max_epochs) for width in widths]
+        self._schedules = schedules
+        self.search = Search(start, schedules[0], positive=positive, aim=aim)
+        epochs = np.cumsum([schedule.n_visits // len(X) for schedule in schedules])
+        rounds = [schedule.n_rounds(self._n_finish(schedule)) for schedule in schedules]
+        self.n_passes = int(np.max(epochs + rounds))
 
     @property
     def components(self) -> np.ndarray:
@@ -48,19 +71,43 @@ class OnlineLearning:
 
     def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
         """Learn; yield for each pass and each round of the finish what it showed, and whether it was the last."""
-        n_samples = len(self._X)
-        for _ in range(self._n_epochs):
-            total = NOTHING
-            for rows in np.array_split(self._rng.permutation(n_samples), self._n_batches):
-                total += self.search.step(self._rows(np.sort(rows)), self._alpha, self._n_jobs)
-            yield total.record(), False
-        rows = slice(None)
-        if self._n_finish < n_samples:
-            rows = np.sort(self._rng.choice(n_samples, self._n_finish, replace=False))
-        left = self.search.schedule.n_rounds(self._n_finish)
-        for step in self.search.finish(self._rows(rows), self._alpha, is_all=True, n_jobs=self._n_jobs):
+        search, before = self.search, 1.0
+        yield from self._searched(search)
+        for schedule in self._schedules[1:]:
+            left = search.unexplained(self._some(search.schedule.growth.n_judging), self._alpha, self._n_jobs)
+            if not schedule.growth.goes_on(left, before):
+                break
+            before = left
+            more = self._rng.standard_normal((schedule.n_components - len(self.components), self._X.shape[1]))
+            start = np.concatenate([self._start, unit_rows(more)], dtype=self._X.dtype)
+            search = Search(start, schedule, positive=search.positive, aim=search.aim)
+            yield from self._searched(search)
+        X = self._some(self._n_finish(search.schedule))
+        left = search.schedule.n_rounds(len(X))
+        for step in search.finish(X, self._alpha, is_all=True, n_jobs=self._n_jobs):
             left -= 1
+            if not left and search is not self.search:
+                self.search = search.narrowed(self.search.schedule, X, self._alpha, self._n_jobs)
             yield step.record(), left == 0
+
+    def _searched(self, search):
+        """Yield what passes of a search show."""
+        n_samples, n_components = len(self._X), len(search.components)
+        n_batches = max(n_samples // (self._batch or batch_size(n_samples, n_components)), 1)
+        for _ in range(search.schedule.n_visits // n_samples):
+            total = NOTHING
+            for rows in np.array_split(self._rng.permutation(n_samples), n_batches):
+                total += search.step(self._rows(np.sort(rows)), self._alpha, self._n_jobs)
+            yield total.record(), False
+
+    def _n_finish(self, schedule):
+        return min(len(self._X), schedule.most_kept(self._X[0].nbytes))
+
+    def _some(self, n_samples):
+        """Return samples chosen at random, or all if there are no more."""
+        if n_samples >= len(self._X):
+            return self._rows(slice(None))
+        return self._rows(np.sort(self._rng.choice(len(self._X), n_samples, replace=False)))
 
     def _rows(self, rows):
         return without_offset(self._X[rows], self._offset)

@@ -58,6 +58,31 @@ class Families:
     n_rounds: int = 2  # of least squares each time
     n_judging: int = 10_000  # samples that the result is judged by
 
+    def coder(self, coder):
+        """Return how families are told, at the scale of a `Coder`."""
+        return coder._replace(alpha=self.alpha * coder.alpha, gamma=self.gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """When a search is followed by one for more atoms (`make_concept_world`, S, widths from 128 to 2,048)."""
+
+    doublings: int = 2  # at most: a quarter of the concepts is what the field's yardstick asks for
+    widest: int = 16_384  # atoms, whose matrices take 1 GB each in float32
+    fewest_samples: int = 40  # for each atom
+    enough: float = 0.05  # unexplained: less is not worth a search. S leaves .18 at a quarter, .011 at full width
+    pays: float = 0.4  # of what was left, explained by twice as many atoms; noise of 0 dB leaves at most .29
+    n_judging: int = 5_000  # samples
+
+    def widths(self, n_components: int, n_samples: int) -> list[int]:
+        """Return numbers of atoms that may be searched for after so many."""
+        wide = [n_components << doubling for doubling in range(1, self.doublings + 1)]
+        return [width for width in wide if width <= min(self.widest, n_samples // self.fewest_samples)]
+
+    def goes_on(self, unexplained: float, before: float) -> bool:
+        """Tell whether it pays to search for twice as many, by what is left of samples, and was with half as many."""
+        return unexplained > self.enough and unexplained <= (1 - self.pays) * before
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -105,9 +130,7 @@ class Schedule:
     worthless: float = 0.01  # squared codes lost with an atom, as a share of a typical atom's, that it is not kept for
 
     # Samples that a stream keeps for its finish, and that a fit chooses for its own.
-    kept_for_each_atom: int = (
-        30  # or all there are: enough to take families apart (`Families`); 2 to 10 do without them
-    )
+    kept_for_each_atom: int = 30  # or all there are; 10 do where no families are taken apart
     kept_at_least: int = 10_000
     kept_bytes: int = 1 << 28  # at most, 256 MiB,
     kept_always: int = 64  # but so many samples of any size
@@ -117,6 +140,7 @@ class Schedule:
     redundancy: Redundancy = Redundancy()
     opposites: Opposites = Opposites()
     families: Families = Families()
+    growth: Growth = Growth()
 
     @classmethod
     def of_fit(cls, n_components: int, n_samples: int, max_epochs: int | None = None) -> Schedule:

@@ -17,14 +17,15 @@ from collections.abc import Iterator
 from copy import copy
 
 import numpy as np
+import scipy.sparse as sp
 
-from .coding import Coder, Step, chance_correlation
+from .coding import Coder, Step, chance_correlation, sum_of_squares
 from .families import taken_apart
 from .opposites import mended
 from .redundancy import directions_of, redundancy_threshold, redundant_atoms
 from .reserve import Reserve
 from .schedule import Schedule
-from .statistics import Statistics, updated
+from .statistics import Statistics, solved, updated
 
 _NORMS_KEPT = 10_000  # latest norms of samples, whose median is the scale of a stream
 
@@ -43,6 +44,8 @@ class Search:
         How the search goes.
     positive : bool
         Whether codes are non-negative.
+    aim : {"concepts", "reconstruction"}
+        Whether a finish takes families of concepts apart.
 
     Attributes
     ----------
@@ -58,10 +61,11 @@ class Search:
         Norms of the latest samples.
     """
 
-    def __init__(self, components: np.ndarray, schedule: Schedule, *, positive: bool):
+    def __init__(self, components: np.ndarray, schedule: Schedule, *, positive: bool, aim: str = "concepts"):
         self.components = components
         self.schedule = schedule
         self.positive = positive
+        self.aim = aim
         self.n_seen = 0
         self.is_over = False
         self.reserve = Reserve(schedule.most_kept(components[0].nbytes))
@@ -167,7 +171,8 @@ class Search:
         complete = False
         if can_tell and self.positive:
             apart = self.components
-            if self.n_seen >= schedule.n_visits:  # before, atoms are similar because they are not apart yet
+            # Before a search is over, atoms are similar because they are not apart yet.
+            if self.aim == "concepts" and self.n_seen >= schedule.n_visits:
                 apart = taken_apart(X, self.components, coder._replace(alpha=alpha), schedule)
             # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
             complete = apart is not self.components
@@ -195,6 +200,25 @@ class Search:
                 self.is_over = self.n_seen >= schedule.n_visits
                 self._rests_on, self._due = len(X), max(schedule.finished_again * self.n_seen, schedule.n_visits)
             yield step
+
+    def unexplained(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> float:
+        """Return the share of the squares of samples that codes without shrinkage leave."""
+        coder = self.schedule.families.coder(self._coder(alpha, 1.0, n_jobs))
+        return sum_of_squares(self._code(X, coder)[1]) / sum_of_squares(X)
+
+    def narrowed(self, schedule: Schedule, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Search:
+        """Return a finished search with fewer atoms, those of the most energy, at their best for codes on all."""
+        coder = self.schedule.families.coder(self._coder(alpha, 1.0, n_jobs))
+        codes = coder.codes(X, self.components)
+        energy = codes.power(2).sum(axis=0)
+        chosen = np.sort(np.argsort(-energy, kind="stable")[: schedule.n_components])
+        narrow = Search(self.components[chosen], schedule, positive=self.positive, aim=self.aim)
+        statistics = narrow._known()
+        statistics.absorb(sp.csr_array(codes[:, chosen]), X)
+        narrow.components = solved(narrow.components, statistics)
+        narrow.n_seen, narrow.is_over = schedule.n_visits, self.is_over
+        narrow._rests_on, narrow._due = len(X), schedule.finished_again * schedule.n_visits
+        return narrow
 
     def _coder(self, alpha, gamma, n_jobs):
         return Coder(alpha, gamma, self.positive, self.schedule.coding_tol, n_jobs)

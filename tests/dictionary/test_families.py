@@ -67,9 +67,9 @@ def test_a_tree_comes_apart_into_elders_and_what_is_each_ones_own(rng, monkeypat
     below = leaves + 0  # what samples say of an elder: its own direction and the mean of what is below it
     middle = children + mean_of(below, 3)
     elders = roots + mean_of(middle, 3)
-    wanted = np.concatenate([
-        elders, middle - np.repeat(mean_of(middle, 3), 3, axis=0), below - np.repeat(mean_of(below, 3), 3, axis=0), free,
-    ])  # fmt: skip
+    own_middle = middle - np.repeat(mean_of(middle, 3), 3, axis=0)
+    own_leaves = below - np.repeat(mean_of(below, 3), 3, axis=0)
+    wanted = np.concatenate([elders, own_middle, own_leaves, free])
     distances = np.linalg.norm(found[:, None] - wanted, axis=2)
     assert sorted(distances.argmin(axis=0)) == list(range(len(concepts)))
     np.testing.assert_allclose(distances.min(axis=0), 0, atol=1e-6)
