@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._norms import unit_rows
-from .._validation import ArrayLike, fit_context, integers_from, positive_real, real_from
+from .._validation import ArrayLike, StrOptions, fit_context, integers_from, positive_real, real_from
 from .._warnings import warn
 from ..base import CertifiedCoder
 from ..solvers import alpha_for_l0
@@ -30,8 +30,10 @@ class FISTACoder(CertifiedCoder):
     dictionary : array-like of shape (n_components, n_features), optional
         Atoms in rows, of any norm. By default the training samples, offset removed and scaled to norm 1, are the
         atoms (an exemplar dictionary).
-    alpha : float, default=0.1
-        Penalty, positive. 0.1 suits unit atoms and code values of order 1.
+    alpha : float or "noise", default=0.1
+        Penalty, positive. 0.1 suits unit atoms and code values of order 1. With ``"noise"``, `fit` finds the penalty
+        that correlations with atoms seldom pass by chance, in what codes leave unexplained of the training samples
+        (`skcode.solvers.alpha_for_noise`).
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose codes to ``tol``, before any
         ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random
@@ -110,7 +112,7 @@ class FISTACoder(CertifiedCoder):
     _parameter_constraints = {
         **CertifiedCoder._inference_constraints,
         "dictionary": ["array-like", None],
-        "alpha": [positive_real()],
+        "alpha": [positive_real(), StrOptions({"noise"})],
         "target_l0": [positive_real(), None],
         "restart": ["boolean"],
         "max_iter": [integers_from(1)],
@@ -158,7 +160,7 @@ class FISTACoder(CertifiedCoder):
         ----------
         X : array-like of shape (n_samples, n_features)
             Training samples; with a dictionary given, they only set ``mean_``, ``offset_`` when it is the mean, and
-            ``alpha_`` when there is a ``target_l0``.
+            ``alpha_`` when there is a ``target_l0`` or ``alpha="noise"``.
         y : ignored
             Present for API consistency.
 
@@ -183,8 +185,11 @@ class FISTACoder(CertifiedCoder):
 
     def _finish_fit(self, X):
         if self.target_l0 is not None and self.alpha != _ALPHA:
-            warn(f"alpha={self.alpha:g} has no effect beside target_l0={self.target_l0:g}, which sets alpha_.")
-        self.alpha_ = float(self.alpha) if self.target_l0 is None else self._calibrated_alpha(X)
+            warn(f"alpha={self.alpha!r} has no effect beside target_l0={self.target_l0:g}, which sets alpha_.")
+        if self.target_l0 is not None:
+            self.alpha_ = self._calibrated_alpha(X)
+        else:
+            self.alpha_ = self._alpha_for_noise(X) if self.alpha == "noise" else float(self.alpha)
         self.n_iter_ = self._iterations_on_probe(X)
         return self
 

@@ -7,6 +7,7 @@ from ._table import SOLVERS
 from .descent import coordinate_descent
 from .fista import fista, ista
 from .mcp import mcp
+from .noise import alpha_for_noise
 from .path import alpha_for_l0, coding_path, largest_alpha
 from .refit import refit
 from .working_set import working_set
@@ -17,6 +18,7 @@ __all__ = [
     "PreparedDictionary",
     "Status",
     "alpha_for_l0",
+    "alpha_for_noise",
     "alpha_max",
     "coding_path",
     "coordinate_descent",
