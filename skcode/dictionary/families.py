@@ -20,12 +20,14 @@ import scipy.sparse as sp
 from .._norms import unit_rows
 from .coding import Coder
 from .schedule import Families, Schedule
-from .statistics import Statistics, solved
+from .statistics import least_squares
 
 _ROWS_AT_ONCE = 1024  # whose cosines with all others are held: 40 MB at n=10,000
 
 
-def taken_apart(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedule) -> np.ndarray:
+def taken_apart(
+    X: np.ndarray, components: np.ndarray, coder: Coder, schedule: Schedule, *, recentres: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return atoms of single concepts in place of atoms of families, where they explain samples at less cost.
 
     Parameters
@@ -38,32 +40,38 @@ def taken_apart(X: np.ndarray, components: np.ndarray, coder: Coder, schedule: S
         How samples are coded. Its penalty is the scale of those here.
     schedule : Schedule
         Constants.
+    recentres : bool, default=False
+        Whether something may be subtracted from all samples. The mean of samples is also that of their concepts: with
+        it gone, atoms have to bring back what is missing.
 
     Returns
     -------
     components : ndarray of shape (n_components, n_features)
         New atoms, zero where there are fewer than before; or those given, where there are no families, or the last
         penalty of a finish would not be lower.
+    shift : ndarray of shape (n_features,)
+        What is to be subtracted.
     """
     rule = schedule.families
     at_work = rule.coder(coder)
     last = coder._replace(alpha=schedule.alpha_finish * coder.alpha, gamma=schedule.gamma_finish)
     judging = X[:: max(len(X) // rule.n_judging, 1)]
-    best, lowest = components, last.objective(judging, components)
+    shift = np.zeros(X.shape[1], X.dtype)
+    best, lowest = (components, shift), last.objective(judging, components)
     trial, before = components, np.inf
     for _ in range(rule.at_most):
         trial = trial[trial.any(axis=1)]
-        tree = joined(wholes(trial, at_work.codes(X, trial), rule))
+        tree = joined(wholes(trial, at_work.codes(X - shift, trial), rule))
         if not tree.is_joined:
             break
         trial = unit_rows(atoms_of(tree, rule)).astype(components.dtype)
         for _ in range(rule.n_rounds):
-            trial, energy = _improved(X, trial, at_work, rule)
+            trial, shift, energy = _improved(X, trial, shift, at_work, rule, recentres)
         chosen = np.sort(np.argsort(-energy, kind="stable")[: len(components)])
         trial = np.concatenate([trial[chosen], np.zeros_like(components[len(chosen) :])])
-        objective = last.objective(judging, trial)
+        objective = last.objective(judging - shift, trial)
         if objective < lowest:
-            best, lowest = trial, objective
+            best, lowest = (trial, shift), objective
         if objective > (1 - rule.least_gain) * before:
             break
         before = objective
@@ -219,13 +227,11 @@ def atoms_of(tree: Tree, rule: Families) -> np.ndarray:
     return np.array(found)
 
 
-def _improved(X, components, coder, rule):
-    """Return least-squares atoms for the codes of the moment, but those that are used little or twice; and energies."""
-    codes = coder.codes(X, components)
-    statistics = Statistics(*components.shape, components.dtype)
-    statistics.absorb(codes, X)
-    energy = statistics.energy
-    components = solved(components, statistics)
+def _improved(X, components, shift, coder, rule, recentres):
+    """Return least-squares atoms but those that are used little or twice, the best shift, and energies."""
+    codes = coder.codes(X - shift, components)
+    energy = codes.power(2).sum(axis=0)
+    components, more = least_squares(X - shift, codes, components, recentres=recentres)
     order = np.argsort(-energy, kind="stable")
     kept = np.bincount(codes.indices, minlength=len(components)) >= rule.fewest
     ranked = components[order]
@@ -234,4 +240,4 @@ def _improved(X, components, coder, rule):
         cosines = np.abs(rows @ ranked.T)
         earlier = np.arange(len(ranked)) < np.arange(start, start + len(rows))[:, None]
         kept[order[start : start + len(rows)]] &= ~(earlier & (cosines > rule.duplicate)).any(axis=1)
-    return components[kept], energy[kept]
+    return components[kept], shift + more, energy[kept]

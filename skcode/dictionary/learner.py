@@ -47,7 +47,8 @@ _OTHER_SCALE = 10.0
 def _online(learner, X, components, rng):
     return OnlineLearning(
         components, X, learner.offset_, learner.alpha_, positive=learner.positive, aim=learner.aim,
-        max_epochs=learner.max_epochs, batch=learner.batch_size, rng=rng, n_jobs=learner.n_jobs,
+        recentres=isinstance(learner.offset, str), max_epochs=learner.max_epochs, batch=learner.batch_size, rng=rng,
+        n_jobs=learner.n_jobs,
     )  # fmt: skip
 
 
@@ -102,10 +103,12 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     ----------
     n_components : int, optional
         Number of atoms; by default that of ``dictionary_init``, or twice the number of features.
-    alpha : float or "auto", default="auto"
+    alpha : float, "auto" or "noise", default="auto"
         Penalty of `transform`, and scale of those of learning. ``"auto"`` is 0.056 times the median norm of the
         training samples, offset removed: about 0.1 on the paper's protocol. A few loud samples do not move it. On a
-        stream it is that of the latest 10,000 samples.
+        stream it is that of the latest 10,000 samples. ``"noise"`` learns with that scale, and then takes the penalty
+        that correlations with atoms seldom pass by chance (`skcode.solvers.alpha_for_noise`), by training samples; on
+        a stream, by those of the latest finish.
     positive : bool, default=True
         Whether codes must be non-negative.
     penalty : {"l1", "mcp"}, default="l1"
@@ -145,8 +148,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ``history_``). They are chosen at random; the others are copied.
     offset : {"mean"}, array-like of shape (n_features,) or None, default=None
         What is subtracted from samples before learning and coding: nothing, the mean of the training samples (of all
-        so far in `partial_fit`), or a given vector. Activations of a network usually need the mean. Samples whose mean
-        is itself a mixture of concepts, as on the paper's protocol, need no offset.
+        so far in `partial_fit`), which ``aim="concepts"`` may improve upon, or a given vector. Activations of a network
+        usually need the mean. Samples whose mean is itself a mixture of concepts, as on the paper's protocol, need no
+        offset.
     debias : bool, default=False
         Whether `transform` refits non-zero codes by least squares, as in `FISTACoder`.
     solver : {"working_set", "fista", "ista"}, default="working_set"
@@ -170,7 +174,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         Learned atoms, unit norm, zero where ``unused_atoms_``; read-only. Others may be assigned: they are coded on,
         and a stream goes on from them.
     offset_, mean_ : ndarray of shape (n_features,)
-        What is subtracted before coding, and the mean of the training data; of a stream, of all blocks so far.
+        What is subtracted before coding, and the mean of the training data; of a stream, of all blocks so far. With
+        ``offset="mean"`` the two differ where concepts are taken apart: the mean is also that of their codes.
     alpha_ : float
         The penalty in use.
     n_iter_ : int
@@ -216,7 +221,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     _parameter_constraints = {
         **CertifiedCoder._inference_constraints,
         "n_components": [integers_from(1), None],
-        "alpha": [positive_real(), StrOptions({"auto"})],
+        "alpha": [positive_real(), StrOptions({"auto", "noise"})],
         "method": [StrOptions(set(_METHODS))],
         "aim": [StrOptions({"concepts", "reconstruction"})],
         "dictionary_init": ["array-like", None],
@@ -314,7 +319,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         X, held_out = hold_out(X, self.validation_fraction, rng)
         self._set_offset(X)
         norms = self._norms_of(X, first=True)
-        self.alpha_ = self._alpha_for(norms)
+        self.alpha_ = self._scale_of(norms)
         learning = self._learning(X, rng)
         self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
         context = self._init_callback_context(max_subtasks=learning.n_passes)
@@ -338,8 +343,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         self._take(learning.components)
         self._search = learning.search
         if self._search is not None:
+            self._move_offset(self._search)
             self._search.remember_norms(norms)
             self._search.rest(len(X))
+        if self.alpha == "noise" and not self.unused_atoms_.all():
+            self.alpha_ = self._alpha_for_noise(X)
         if interrupted:
             warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
@@ -395,15 +403,14 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         norms = self._norms_of(X, first=not search.n_seen)
         self._warn_of_scale(norms, search.norms)
         search.remember(X, norms)
-        self.alpha_ = self._alpha_for(search.norms)
+        scale = self._scale_of(search.norms)
         total, centred = NOTHING, without_offset(X, self.offset_)
         for part in np.array_split(centred, ceil(len(X) / (self.batch_size or len(search.components)))):
-            total += search.step(part, self.alpha_, self.n_jobs)
+            total += search.step(part, scale, self.n_jobs)
         record(self, total.record(), "pass", of="of at most")
-        if search.is_due and search.can_finish:
-            self._finish(search)
-        self._take(search.components)
-        self._search = search
+        if self.alpha != "noise" or not search.is_over:
+            self.alpha_ = scale
+        self._take_from(search, scale, finishes=search.is_due and search.can_finish)
         return self
 
     @available_if(_learns_from_streams)
@@ -431,10 +438,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         check_is_fitted(self, "_search", msg="finalize ends a stream: call partial_fit on at least one block before.")
         search = self._search_to_go_on()
         if search.can_finish:
-            self.alpha_ = self._alpha_for(search.norms)
-            self._finish(search)
-            self._take(search.components)
-            self._search = search
+            self.alpha_ = scale = self._scale_of(search.norms)
+            self._take_from(search, scale, finishes=True)
         elif self.verbose:
             print(f"[{type(self).__name__}] left as it is: it rests on more samples than have come since")
         return self
@@ -454,11 +459,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             self.history_, self.n_iter_, self._n_seen_samples = {}, 0, len(X)
             components = self._initial_dictionary(X)
             schedule = Schedule.of_stream(len(components))
-            search = Search(components, schedule, positive=self.positive, aim=self.aim)
-            return search, X
+            recentres = isinstance(self.offset, str)
+            return Search(components, schedule, positive=self.positive, aim=self.aim, recentres=recentres), X
         search = self._search_to_go_on()
         self._add_to_mean(X)
-        self.offset_ = self.mean_ if isinstance(self.offset, str) else self.offset_
+        self._move_offset(search)
         return search, X
 
     def _search_to_go_on(self):
@@ -479,10 +484,22 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 "alpha are for samples of one scale: scale the blocks alike."
             )
 
-    def _finish(self, search):
-        X = without_offset(search.reserve.samples, self.offset_)
-        for step in search.finish(X, self.alpha_, is_all=False, n_jobs=self.n_jobs):
-            record(self, step.record(), "pass", of="of at most")
+    def _move_offset(self, search):
+        """Set the offset to what the search has found that it should be, if it is to be the mean."""
+        if isinstance(self.offset, str):
+            self.offset_ = self.mean_ + search.shift
+
+    def _take_from(self, search, scale, finishes):
+        """Take over what a search has found, after its finish if there is one, on the latest samples of the stream."""
+        if finishes:
+            X = without_offset(search.reserve.samples, self.offset_)
+            for step in search.finish(X, scale, is_all=False, n_jobs=self.n_jobs):
+                record(self, step.record(), "pass", of="of at most")
+            self._move_offset(search)
+        self._take(search.components)
+        if finishes and self.alpha == "noise" and not self.unused_atoms_.all():
+            self.alpha_ = self._alpha_for_noise(search.reserve.samples)
+        self._search = search
 
     def _norms_of(self, X, first):
         norms = sample_norms(X, self.offset_)
@@ -522,16 +539,17 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 ConvergenceWarning,
             )
 
-    def _alpha_for(self, norms):
-        if self.alpha != "auto":
+    def _scale_of(self, norms):
+        """Return the scale of the penalties of learning."""
+        if not isinstance(self.alpha, str):
             return float(self.alpha)
         typical = typical_norm(norms)
         if typical == 0:
             is_mean = isinstance(self.offset, str) and len(norms) == 1
             hint = " One sample is its own mean: begin with a larger block." if is_mean else ""
             raise ValueError(
-                f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha='auto' comes from "
-                f"it.{hint}"
+                f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha={self.alpha!r} comes "
+                f"from it.{hint}"
             )
         return _AUTO_ALPHA * typical
 

@@ -34,6 +34,8 @@ class OnlineLearning:
         Whether codes are non-negative.
     aim : {"concepts", "reconstruction"}
         What for.
+    recentres : bool
+        Whether learning may move the offset.
     max_epochs : int or None
         Passes of each search.
     batch : int or None
@@ -51,7 +53,7 @@ class OnlineLearning:
         How many passes there are at most, rounds of the finish included.
     """
 
-    def __init__(self, start, X, offset, alpha, *, positive, aim, max_epochs, batch, rng, n_jobs):
+    def __init__(self, start, X, offset, alpha, *, positive, aim, recentres, max_epochs, batch, rng, n_jobs):
         self._X, self._offset, self._alpha, self._rng, self._n_jobs = X, offset, alpha, rng, n_jobs
         self._start, self._batch = start, batch
         schedules = [Schedule.of_fit(len(start), len(X), max_epochs)]
@@ -59,7 +61,7 @@ class OnlineLearning:
             widths = schedules[0].growth.widths(len(start), len(X))
             schedules += [Schedule.of_fit(width, len(X), max_epochs) for width in widths]
         self._schedules = schedules
-        self.search = Search(start, schedules[0], positive=positive, aim=aim)
+        self.search = Search(start, schedules[0], positive=positive, aim=aim, recentres=recentres)
         epochs = np.cumsum([schedule.n_visits // len(X) for schedule in schedules])
         rounds = [schedule.n_rounds(self._n_finish(schedule)) for schedule in schedules]
         self.n_passes = int(np.max(epochs + rounds))
@@ -80,7 +82,7 @@ class OnlineLearning:
             before = left
             more = self._rng.standard_normal((schedule.n_components - len(self.components), self._X.shape[1]))
             start = np.concatenate([self._start, unit_rows(more)], dtype=self._X.dtype)
-            search = Search(start, schedule, positive=search.positive, aim=search.aim)
+            search = Search(start, schedule, positive=search.positive, aim=search.aim, recentres=search.recentres)
             yield from self._searched(search)
         X = self._some(self._n_finish(search.schedule))
         left = search.schedule.n_rounds(len(X))

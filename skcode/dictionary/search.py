@@ -25,7 +25,7 @@ from .opposites import mended
 from .redundancy import directions_of, redundancy_threshold, redundant_atoms
 from .reserve import Reserve
 from .schedule import Schedule
-from .statistics import Statistics, solved, updated
+from .statistics import Statistics, least_squares, updated
 
 _NORMS_KEPT = 10_000  # latest norms of samples, whose median is the scale of a stream
 
@@ -46,6 +46,8 @@ class Search:
         Whether codes are non-negative.
     aim : {"concepts", "reconstruction"}
         Whether a finish takes families of concepts apart.
+    recentres : bool
+        Whether it then may find that something else is to be subtracted from samples.
 
     Attributes
     ----------
@@ -53,6 +55,8 @@ class Search:
         The atoms of the moment; after a finish, zero where they are not needed.
     n_seen : int
         Samples seen in steps.
+    shift : ndarray of shape (n_features,)
+        What finishes have found is to be subtracted, beside what was subtracted from the samples given to the search.
     is_over : bool
         Whether a finish has ended the search.
     reserve : Reserve
@@ -61,11 +65,16 @@ class Search:
         Norms of the latest samples.
     """
 
-    def __init__(self, components: np.ndarray, schedule: Schedule, *, positive: bool, aim: str = "concepts"):
+    def __init__(
+        self, components: np.ndarray, schedule: Schedule, *, positive: bool, aim: str = "concepts",
+        recentres: bool = False,
+    ):  # fmt: skip
         self.components = components
         self.schedule = schedule
         self.positive = positive
         self.aim = aim
+        self.recentres = recentres
+        self.shift = np.zeros(components.shape[1], components.dtype)
         self.n_seen = 0
         self.is_over = False
         self.reserve = Reserve(schedule.most_kept(components[0].nbytes))
@@ -169,14 +178,15 @@ class Search:
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
         can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
         complete = False
-        if can_tell and self.positive:
-            apart = self.components
-            # Before a search is over, atoms are similar because they are not apart yet.
-            if self.aim == "concepts" and self.n_seen >= schedule.n_visits:
-                apart = taken_apart(X, self.components, coder._replace(alpha=alpha), schedule)
+        # Before a search is over, atoms are similar because they are not apart yet.
+        if can_tell and self.positive and self.aim == "concepts" and self.n_seen >= schedule.n_visits:
+            scale = coder._replace(alpha=alpha)
+            apart, shift = taken_apart(X, self.components, scale, schedule, recentres=self.recentres)
             # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
             complete = apart is not self.components
-            self.components = apart if complete else mended(X, self.components, coder, schedule)
+            self.components, self.shift, X = apart, self.shift + shift, X - shift
+        if can_tell and self.positive and not complete:
+            self.components = mended(X, self.components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
@@ -209,14 +219,13 @@ class Search:
     def narrowed(self, schedule: Schedule, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Search:
         """Return a finished search with fewer atoms, those of the most energy, at their best for codes on all."""
         coder = self.schedule.families.coder(self._coder(alpha, 1.0, n_jobs))
-        codes = coder.codes(X, self.components)
-        energy = codes.power(2).sum(axis=0)
-        chosen = np.sort(np.argsort(-energy, kind="stable")[: schedule.n_components])
-        narrow = Search(self.components[chosen], schedule, positive=self.positive, aim=self.aim)
-        statistics = narrow._known()
-        statistics.absorb(sp.csr_array(codes[:, chosen]), X)
-        narrow.components = solved(narrow.components, statistics)
-        narrow.n_seen, narrow.is_over = schedule.n_visits, self.is_over
+        codes = coder.codes(X - self.shift, self.components)
+        chosen = np.sort(np.argsort(-codes.power(2).sum(axis=0), kind="stable")[: schedule.n_components])
+        few, atoms = sp.csr_array(codes[:, chosen]), self.components[chosen]
+        atoms, shift = least_squares(X - self.shift, few, atoms, recentres=self.recentres)
+        narrow = Search(atoms, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres)
+        narrow._known().absorb(few, X - self.shift - shift)
+        narrow.shift, narrow.n_seen, narrow.is_over = self.shift + shift, schedule.n_visits, self.is_over
         narrow._rests_on, narrow._due = len(X), schedule.finished_again * schedule.n_visits
         return narrow
 

@@ -114,7 +114,7 @@ def updated(components: np.ndarray, statistics: Statistics, n_sweeps: int = 1) -
 
 
 def solved(components: np.ndarray, statistics: Statistics) -> np.ndarray:
-    """Return unit atoms at the minimum of the quadratic over all of them at once (MOD; Engan et al., 1999).
+    """Return atoms at the minimum of the quadratic over all of them at once, of any norm (MOD; Engan et al., 1999).
 
     Unlike `updated`, it goes all the way where atoms always come together. A small ridge holds on to the atoms given.
     """
@@ -124,7 +124,25 @@ def solved(components: np.ndarray, statistics: Statistics) -> np.ndarray:
         return components
     B += ridge[:, None] * components
     A[np.diag_indices_from(A)] += ridge
-    return unit_rows(solve(A, B, assume_a="pos", overwrite_a=True, overwrite_b=True)).astype(components.dtype)
+    return solve(A, B, assume_a="pos", overwrite_a=True, overwrite_b=True).astype(components.dtype)
+
+
+def least_squares(
+    X: np.ndarray, codes: sp.csr_array, components: np.ndarray, *, recentres: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit atoms that are best for the codes of samples, and what is best subtracted from samples.
+
+    That is zero unless wanted; it is an atom that is always on.
+    """
+    nothing = np.zeros((1, components.shape[1]), components.dtype)
+    if recentres:
+        codes = sp.csr_array(sp.hstack([codes, np.ones((len(X), 1), codes.dtype)]))
+        components = np.concatenate([components, nothing])
+    statistics = Statistics(*components.shape, components.dtype)
+    statistics.absorb(codes, X)
+    found = solved(components, statistics)
+    atoms, shift = (found[:-1], found[-1]) if recentres else (found, nothing[0])
+    return unit_rows(atoms), shift
 
 
 @compiled(**FUSED | ALLOCATES)

@@ -84,9 +84,8 @@ def small_world():
 
 
 def test_atoms_of_families_become_atoms_of_concepts(small_world):
-    learner = DictionaryLearner(120, random_state=0).fit(small_world.X_train)
+    learner = DictionaryLearner(120, alpha="noise", penalty="mcp", random_state=0).fit(small_world.X_train)
     used = ~learner.unused_atoms_
-    learner.set_params(penalty="mcp")
     scores = concept_scores(
         small_world.dictionary, learner.components_[used], small_world.codes_test,
         learner.transform(small_world.X_test)[:, used],
@@ -99,7 +98,9 @@ def test_atoms_of_families_become_atoms_of_concepts(small_world):
 def test_the_truth_is_left_as_it_is(superposed):
     coder = Coder(0.1, 8.0, True, 1e-3, None)
     schedule = Schedule.of_fit(100, len(superposed.X_train))
-    assert taken_apart(superposed.X_train, superposed.dictionary, coder, schedule) is superposed.dictionary
+    found, shift = taken_apart(superposed.X_train, superposed.dictionary, coder, schedule, recentres=True)
+    assert found is superposed.dictionary
+    assert not shift.any()
 
 
 def test_what_explains_less_is_not_taken(superposed, rng):
@@ -110,4 +111,36 @@ def test_what_explains_less_is_not_taken(superposed, rng):
     codes = rng.uniform(0.5, 1, (3000, 30)) * (rng.random((3000, 30)) < 0.1)
     schedule = Schedule.of_fit(30, 3000)
     assert joined(wholes(atoms, sp.csr_array(codes), RULE)).is_joined
-    assert taken_apart(codes @ atoms, atoms, Coder(0.1, 8.0, True, 1e-3, None), schedule) is atoms
+    assert taken_apart(codes @ atoms, atoms, Coder(0.1, 8.0, True, 1e-3, None), schedule)[0] is atoms
+
+
+def test_reconstruction_keeps_families(small_world):
+    learner = DictionaryLearner(120, aim="reconstruction", random_state=0).fit(small_world.X_train)
+    cosines = learner.components_ @ small_world.dictionary.T
+    assert np.count_nonzero(cosines.max(axis=0) > 0.9) < 60  # families hide the others
+
+
+def test_few_atoms_are_the_best_of_many(small_world):
+    """What has no atom leans on what has: 30 atoms alone would be about families."""
+    learner = DictionaryLearner(30, alpha="noise", penalty="mcp", random_state=0).fit(small_world.X_train)
+    assert learner.components_.shape == (30, 60)
+    scores = concept_scores(
+        small_world.dictionary, learner.components_, small_world.codes_test, learner.transform(small_world.X_test)
+    )
+    assert scores.f1 > 0.85
+    assert scores.uniqueness > 0.9
+    alone = DictionaryLearner(30, aim="reconstruction", alpha="noise", penalty="mcp", random_state=0)
+    codes = alone.fit(small_world.X_train).transform(small_world.X_test)
+    of_alone = concept_scores(small_world.dictionary, alone.components_, small_world.codes_test, codes)
+    assert scores.f1 > of_alone.f1 + 0.1
+    more = learner.partial_fit(small_world.X_test[:200])
+    assert more.components_.shape == (30, 60)
+
+
+@pytest.mark.parametrize(("unexplained", "before", "goes_on"), [(0.04, 1, False), (0.3, 0.4, False), (0.2, 0.4, True)])
+def test_more_atoms_are_searched_for_where_that_pays(unexplained, before, goes_on):
+    growth = Schedule.of_fit(100, 10_000).growth
+    assert growth.goes_on(unexplained, before) == goes_on
+    assert growth.widths(100, 10_000) == [200]
+    assert growth.widths(100, 16_000) == [200, 400]
+    assert growth.widths(16_000, 10**7) == []

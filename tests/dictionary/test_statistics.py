@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from skcode.dictionary.statistics import Statistics, updated
+from skcode.dictionary.statistics import Statistics, least_squares, updated
 
 
 def unit(rows):
@@ -89,3 +89,32 @@ def test_a_copy_goes_on_on_its_own(rng):
     copied.absorb(sp.csr_array(np.ones((1, 3))), np.ones((1, 2)))
     assert not statistics.A.any()
     assert statistics.n_samples == 0 < copied.n_samples
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_least_squares_goes_all_the_way_where_atoms_always_come_together(rng, dtype):
+    truth = rng.standard_normal((3, 12))
+    truth /= np.linalg.norm(truth, axis=1, keepdims=True)
+    codes = rng.uniform(4, 5, (500, 3)) * (rng.random((500, 3)) < [0.9, 0.4, 0.5])
+    codes[:, 1] *= codes[:, 0] > 0  # never without the first
+    leaning = truth + [[0.0], [0.6], [0.0]] * truth[0]
+    X = (codes @ truth).astype(dtype)
+    found, shift = least_squares(X, sp.csr_array(codes.astype(dtype)), leaning.astype(dtype), recentres=False)
+    assert found.dtype == shift.dtype == dtype
+    assert not shift.any()
+    np.testing.assert_array_less(0.9999, np.einsum("ij,ij->i", found, truth))
+
+
+def test_what_all_samples_share_is_an_atom_that_is_always_on(rng):
+    truth = np.linalg.qr(rng.standard_normal((12, 4)))[0].T
+    codes = rng.uniform(4, 5, (500, 3)) * (rng.random((500, 3)) < 0.4)
+    X = codes @ truth[:3] + 7 * truth[3]
+    found, shift = least_squares(X, sp.csr_array(codes), truth[:3], recentres=True)
+    np.testing.assert_allclose(shift, 7 * truth[3], atol=0.05)
+    np.testing.assert_allclose(found, truth[:3], atol=0.01)
+
+
+def test_atoms_without_any_code_stay(rng):
+    atoms = np.eye(3)
+    found, _ = least_squares(np.ones((5, 3)), sp.csr_array((5, 3)), atoms, recentres=False)
+    np.testing.assert_array_equal(found, atoms)

@@ -40,7 +40,7 @@ def test_the_level_follows_scale_and_atoms_of_any_norm(rng):
 def test_without_noise_there_is_a_floor(shift):
     alpha = alpha_for_noise(shift.X_train, shift.dictionary)
     largest = [largest_alpha(x[None], shift.dictionary) for x in shift.X_train]
-    assert alpha == pytest.approx(0.05 * np.median(largest), rel=1e-6)
+    assert alpha == pytest.approx(0.1 * np.median(largest), rel=1e-6)
 
 
 def test_concepts_without_an_atom_are_noise_of_heavy_tails():
