@@ -16,6 +16,7 @@ _GAMMA = 1.5  # of the codes that are taken away: they are hardly shrunk
 # paper's protocol. From .2 on, codes may miss so much that it looks like noise. At .05 and .01 they are also about
 # small faults of atoms: F1 is .976 and .96, at .1 .99 (`make_concept_world`, S, 1,024 learned atoms).
 _FLOOR = 0.1
+_CEILING = 0.5  # of the same: atoms that are no better than decoys would have no codes at all. S has at most .41
 _MOST_STEPS, _STEP = 20, 0.01  # of the fixed point, and when it is one
 _MOST_SAMPLES = 5_000
 
@@ -51,7 +52,8 @@ def alpha_for_noise(
     Returns
     -------
     alpha : float
-        At least 10 % of the largest useful penalty of a typical sample, which is what it is without noise.
+        At least 10 % of the largest useful penalty of a typical sample, which is what it is without noise, and at most
+        50 %, which is what it is for atoms that are no better than random ones.
 
     Raises
     ------
@@ -84,7 +86,8 @@ def alpha_for_noise(
     largest = _largest_of_each(X, prepared, positive, offset)
     if not largest.any():
         raise ValueError("X must correlate with some atom: all codes are zero for every penalty.")
-    alpha = floor = _FLOOR * float(np.median(largest[largest > 0]))
+    typical = float(np.median(largest[largest > 0]))
+    alpha = _FLOOR * typical
     decoys = _decoys(prepared.components, rng)
     X = centred(X, offset)
     for _ in range(_MOST_STEPS):
@@ -93,7 +96,8 @@ def alpha_for_noise(
             n_jobs=n_jobs,
         ).codes  # fmt: skip
         allowed = max(int(_FALSE * codes.nnz), 1)
-        before, alpha = alpha, max(_passed(X - codes @ prepared.components, decoys, allowed, positive), floor)
+        passed = _passed(X - codes @ prepared.components, decoys, allowed, positive)
+        before, alpha = alpha, float(np.clip(passed, _FLOOR * typical, _CEILING * typical))
         if abs(alpha - before) <= _STEP * before:
             break
     return alpha

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from skcode import FISTACoder
 from skcode.datasets import make_concept_world
@@ -21,8 +22,6 @@ def test_white_noise_is_passed_as_seldom_as_its_distribution_says(rng, positive,
     noise = scale * 0.1 * rng.standard_normal((4000, 60))
     alpha = alpha_for_noise(scale * codes @ atoms + noise, atoms, positive=positive)
     # Of 300 correlations that are Gaussian, .005 * 3 pass; codes take up a little of the noise.
-    from scipy.stats import norm
-
     wanted = norm.isf(0.005 * 3 / 300 / (1 if positive else 2)) * scale * 0.1
     assert alpha == pytest.approx(wanted, rel=0.1)
 
@@ -41,6 +40,13 @@ def test_without_noise_there_is_a_floor(shift):
     alpha = alpha_for_noise(shift.X_train, shift.dictionary)
     largest = [largest_alpha(x[None], shift.dictionary) for x in shift.X_train]
     assert alpha == pytest.approx(0.1 * np.median(largest), rel=1e-6)
+
+
+def test_random_atoms_have_codes_too(shift, rng):
+    atoms = unit(rng.standard_normal((60, shift.X_train.shape[1])))
+    alpha = alpha_for_noise(shift.X_train, atoms)
+    largest = [largest_alpha(x[None], atoms) for x in shift.X_train]
+    assert alpha == pytest.approx(0.5 * np.median(largest), rel=1e-6)
 
 
 def test_concepts_without_an_atom_are_noise_of_heavy_tails():
