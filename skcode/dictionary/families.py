@@ -61,6 +61,8 @@ def taken_apart(
     trial, before = components, np.inf
     for _ in range(rule.at_most):
         trial = trial[trial.any(axis=1)]
+        if not len(trial):  # none of the atoms of the time before was used enough
+            break
         tree = joined(wholes(trial, at_work.codes(X - shift, trial), rule))
         if not tree.is_joined:
             break

@@ -114,6 +114,17 @@ def test_what_explains_less_is_not_taken(superposed, rng):
     assert taken_apart(codes @ atoms, atoms, Coder(0.1, 8.0, True, 1e-3, None), schedule)[0] is atoms
 
 
+def test_atoms_that_nothing_is_left_of_are_not_coded_on(rng, monkeypatch):
+    parent, one, other = orthogonal(rng, 3, 20)
+    atoms = np.array([parent + one, parent + other]) / np.sqrt(2)
+    codes = np.repeat(np.eye(2), 20, axis=0) * rng.uniform(4, 5, (40, 1))
+    nothing = np.empty((0, 20)), np.zeros(20), np.empty(0)
+    monkeypatch.setattr("skcode.dictionary.families._improved", lambda *given: nothing)
+    coder, schedule = Coder(0.1, 8.0, True, 1e-3, None), Schedule.of_fit(2, 40)
+    found, _ = taken_apart(codes @ atoms, atoms, coder, schedule)
+    assert found is atoms
+
+
 def test_reconstruction_keeps_families(small_world):
     learner = DictionaryLearner(120, aim="reconstruction", random_state=0).fit(small_world.X_train)
     cosines = learner.components_ @ small_world.dictionary.T
