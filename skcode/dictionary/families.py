@@ -61,14 +61,14 @@ def taken_apart(
     trial, before = components, np.inf
     for _ in range(rule.at_most):
         trial = trial[trial.any(axis=1)]
-        if not len(trial):  # none of the atoms of the time before was used enough
-            break
         tree = joined(wholes(trial, at_work.codes(X - shift, trial), rule))
         if not tree.is_joined:
             break
         trial = unit_rows(atoms_of(tree, rule)).astype(components.dtype)
         for _ in range(rule.n_rounds):
             trial, shift, energy = _improved(X, trial, shift, at_work, rule, recentres)
+            if not len(trial):  # none of them was used enough
+                return best
         chosen = np.sort(np.argsort(-energy, kind="stable")[: len(components)])
         trial = np.concatenate([trial[chosen], np.zeros_like(components[len(chosen) :])])
         objective = last.objective(judging - shift, trial)
