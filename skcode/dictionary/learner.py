@@ -183,6 +183,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     history_ : dict of list of float
         One entry for each pass, of what it showed of the dictionary before its steps. All methods tell ``objective``
         (mean per sample, with the L1 penalty at the moment's alpha) and ``mean_l0`` (mean number of non-zeros).
+        The passes of a search for more atoms than asked for are about those; ``held_out`` stands still meanwhile.
         ``"online"`` adds ``unexplained`` (squared residuals as a share of squared samples) and ``n_replaced`` (atoms);
         on a stream, ``unexplained`` is an error on samples not seen before. The others add ``change`` (of the
         dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score`, after the pass; NaN
@@ -304,7 +305,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ValueError
             If ``dictionary_init`` or ``offset`` does not fit ``X`` and ``n_components``, ``validation_fraction`` leaves
             too few samples, ``solver`` is not for the penalty, ``method="softplus"`` and codes may be negative, or
-            ``alpha="auto"`` and ``X``, less the offset, is zero or its squares are beyond its dtype.
+            ``alpha`` is not a number and ``X``, less the offset, is zero or its squares are beyond its dtype.
 
         Warns
         -----
@@ -333,6 +334,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 entries, last = next(passes)
                 if held_out is not None:
                     self._set_components(learning.components)
+                    self._move_offset(learning.search)
                     entries["held_out"] = self._unexplained_by(self._sparse_blocks(held_out, warns=False), held_out)
                 record(self, entries, "pass", learning.n_passes, of="of at most")
                 last |= task.call_on_fit_task_end(
@@ -342,8 +344,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             interrupted = True
         self._take(learning.components)
         self._search = learning.search
+        self._move_offset(self._search)
         if self._search is not None:
-            self._move_offset(self._search)
             self._search.remember_norms(norms)
             self._search.rest(len(X))
         if self.alpha == "noise" and not self.unused_atoms_.all():
@@ -367,10 +369,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         for that. It does so again whenever the stream has become twice as long. In between, and after a `fit`, a block
         of any size improves the components by what it adds to the evidence there is.
 
-        The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha="auto"``) and ``offset_`` (if
-        ``offset="mean"``) follow the stream: the scale is the median norm of the latest 10,000 samples. Blocks larger
-        than ``batch_size`` (by default, the number of atoms) are cut. Callbacks and ``validation_fraction`` have no
-        effect on a stream. A call that fails, or is interrupted, changes nothing.
+        The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha="auto"``, or ``"noise"`` until a
+        finish) and ``offset_`` (if ``offset="mean"``) follow the stream: the scale is the median norm of the latest
+        10,000 samples. Blocks larger than ``batch_size`` (by default, the number of atoms) are cut. Callbacks and
+        ``validation_fraction`` have no effect on a stream. A call that fails, or is interrupted, changes nothing.
 
         Parameters
         ----------
@@ -485,8 +487,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             )
 
     def _move_offset(self, search):
-        """Set the offset to what the search has found that it should be, if it is to be the mean."""
-        if isinstance(self.offset, str):
+        """Set the offset to what a search has found that it should be, if there is one and it is to be the mean."""
+        if search is not None and isinstance(self.offset, str):
             self.offset_ = self.mean_ + search.shift
 
     def _take_from(self, search, scale, finishes):

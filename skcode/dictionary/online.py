@@ -73,7 +73,7 @@ class OnlineLearning:
 
     def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
         """Learn; yield for each pass and each round of the finish what it showed, and whether it was the last."""
-        search, before = self.search, 1.0
+        search, before = self.search, np.inf
         yield from self._searched(search)
         for schedule in self._schedules[1:]:
             left = search.unexplained(self._some(search.schedule.growth.n_judging), self._alpha, self._n_jobs)

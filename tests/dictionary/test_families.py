@@ -5,11 +5,13 @@ import pytest
 import scipy.sparse as sp
 
 from skcode import DictionaryLearner
+from skcode._training import hold_out
 from skcode.datasets import make_concept_world
 from skcode.dictionary.coding import Coder
 from skcode.dictionary.families import atoms_of, joined, taken_apart, wholes
 from skcode.dictionary.schedule import Families, Schedule
 from skcode.metrics import concept_scores
+from skcode.solvers import alpha_for_noise
 
 RULE = Families()
 
@@ -64,11 +66,10 @@ def test_a_tree_comes_apart_into_elders_and_what_is_each_ones_own(rng, monkeypat
     def mean_of(rows, size):
         return rows.reshape(-1, size, 100).mean(axis=1)
 
-    below = leaves + 0  # what samples say of an elder: its own direction and the mean of what is below it
-    middle = children + mean_of(below, 3)
+    middle = children + mean_of(leaves, 3)  # what samples say of an elder: its own, and the mean of what is below it
     elders = roots + mean_of(middle, 3)
     own_middle = middle - np.repeat(mean_of(middle, 3), 3, axis=0)
-    own_leaves = below - np.repeat(mean_of(below, 3), 3, axis=0)
+    own_leaves = leaves - np.repeat(mean_of(leaves, 3), 3, axis=0)
     wanted = np.concatenate([elders, own_middle, own_leaves, free])
     distances = np.linalg.norm(found[:, None] - wanted, axis=2)
     assert sorted(distances.argmin(axis=0)) == list(range(len(concepts)))
@@ -129,6 +130,39 @@ def test_reconstruction_keeps_families(small_world):
     learner = DictionaryLearner(120, aim="reconstruction", random_state=0).fit(small_world.X_train)
     cosines = learner.components_ @ small_world.dictionary.T
     assert np.count_nonzero(cosines.max(axis=0) > 0.9) < 60  # families hide the others
+
+
+def test_the_mean_of_concepts_is_given_back_to_them():
+    world = make_concept_world(
+        20_000, 500, n_components=200, n_features=100, n_trees=4, n_children=3, depth=2, mean_norm=8.0, random_state=0
+    )
+    learner = DictionaryLearner(200, offset="mean", validation_fraction=0.05, random_state=0).fit(world.X_train)
+    assert np.linalg.norm(learner.mean_ - world.mean) > 3
+    assert np.linalg.norm(learner.offset_ - world.mean) < 0.1
+    _, held_out = hold_out(world.X_train, 0.05, np.random.RandomState(0))
+    assert learner.history_["held_out"][-1] == pytest.approx(-learner.score(held_out), rel=1e-4)
+
+
+def test_more_atoms_are_searched_for_however_much_is_left(rng):
+    atoms = orthogonal(rng, 20, 20)
+    codes = rng.uniform(1, 2, (2000, 20)) * (rng.random((2000, 20)) < 0.1)
+    alone, wide = (
+        DictionaryLearner(2, aim=aim, max_epochs=3, random_state=0) for aim in ("reconstruction", "concepts")
+    )
+    assert alone.fit(codes @ atoms).history_["unexplained"][-1] > 0.6
+    assert wide.fit(codes @ atoms).n_iter_ > alone.n_iter_
+
+
+def test_a_stream_codes_at_the_level_of_noise_from_its_finish_on(small_world):
+    learner = DictionaryLearner(60, alpha="noise", penalty="mcp", random_state=0)
+    norms = np.linalg.norm(small_world.X_train[:500], axis=1)
+    scale = 0.056 * np.median(norms[norms > 0])
+    learner.partial_fit(small_world.X_train[:500])
+    assert learner.alpha_ == pytest.approx(scale)
+    learner.finalize()
+    at_noise = alpha_for_noise(small_world.X_train[:500], learner.components_)
+    assert learner.alpha_ == pytest.approx(at_noise)
+    assert at_noise != pytest.approx(scale, rel=0.1)
 
 
 def test_few_atoms_are_the_best_of_many(small_world):
