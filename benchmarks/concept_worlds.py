@@ -115,7 +115,7 @@ CONTESTANTS = {  # -> (label, how it learns)
         "matryoshka": "Matryoshka", "batchtopk": "BatchTopK", "topk": "TopK", "jumprelu": "JumpReLU", "relu": "ReLU",
         "gated": "gated",
     }.items()},
-    "sklearn": ("MiniBatchDictionaryLearning", scikit_learn),
+    "sklearn": ("MiniBatchDictionaryLearning, 2 passes", scikit_learn),
     "random": ("random atoms", random_atoms),
     "truth": ("true directions", truth),
     "ceiling": ("best atoms for true codes", ceiling),
@@ -224,7 +224,7 @@ def judged(contestant, name, data, width, seed, options):
     path = []
     for share in SHARES:
         other = FISTACoder(**coder.get_params() | {"alpha": share * coder.alpha_}).fit(data.X_train[:100])
-        told = scores(data, found, other.transform(data.X_test[:2000]), 2000)
+        told = scores(data, found, other.transform(data.X_test))
         path.append((share * coder.alpha_, told["l0"], told["f1"]))
     rows[0] |= {"path": path, "best_f1": max(f1 for *_, f1 in path)}
     if found.read is not None:
@@ -270,9 +270,9 @@ def composition(data, atoms):
     return (weights / max(len(atoms[:2000]), 1)).tolist()
 
 
-def scores(data, found, codes, n=None):
+def scores(data, found, codes):
     """Return what codes on samples to judge by are worth."""
-    codes, X, true = sp.csr_array(codes), data.X_test[:n], data.codes_test[:n]
+    codes, X, true = sp.csr_array(codes), data.X_test, data.codes_test
     told = concept_scores(data.dictionary, found.components, true, codes)
     names = ("f1", "precision", "recall", "chance_f1", "uniqueness", "matched_cosine", "chance_cosine")
     row = {name: float(told[name]) for name in names} | {"l0": codes.nnz / len(X)}

@@ -172,8 +172,8 @@ class FISTACoder(CertifiedCoder):
         Raises
         ------
         ValueError
-            If the dictionary or the offset does not have the features of ``X``, ``target_l0`` is out of reach, or
-            ``solver`` is not for the penalty.
+            If the dictionary or the offset does not have the features of ``X``, ``target_l0`` is out of reach,
+            ``alpha="noise"`` and no training sample correlates with any atom, or ``solver`` is not for the penalty.
         """
         X = self._check_training_samples(X)
         self._set_offset(X)
@@ -185,7 +185,7 @@ class FISTACoder(CertifiedCoder):
 
     def _finish_fit(self, X):
         if self.target_l0 is not None and self.alpha != _ALPHA:
-            warn(f"alpha={self.alpha!r} has no effect beside target_l0={self.target_l0:g}, which sets alpha_.")
+            warn(f"alpha={self.alpha} has no effect beside target_l0={self.target_l0:g}, which sets alpha_.")
         if self.target_l0 is not None:
             self.alpha_ = self._calibrated_alpha(X)
         else:

@@ -18,8 +18,8 @@ class OracleCoder(FISTACoder):
     ----------
     dictionary : array-like of shape (n_components, n_features), optional
         True atoms in rows. Without it, `fit` needs the true codes.
-    alpha : float, default=0.1
-        Penalty, positive.
+    alpha : float or "noise", default=0.1
+        Penalty, positive, or what finds it, as in `FISTACoder`.
     target_l0 : float, optional
         Mean number of non-zeros wanted. `fit` then replaces ``alpha`` by the penalty whose codes to ``tol``, before any
         ``debias``, have as many on the training samples, to within 2 %; if there are more than 20,000, on a random

@@ -83,8 +83,8 @@ def taken_apart(
 def wholes(components: np.ndarray, codes: sp.csr_array, rule: Families) -> np.ndarray:
     """Return what is there when an atom fires: the atom, and those that nearly always fire with it.
 
-    The mean, over samples that have no other atom with which this one nearly always fires. An atom that hardly has such
-    samples of its own, as a parent, has no whole.
+    A mean over the samples that are the atom's own: none of the atoms that nearly always bring this one with them, as
+    children bring their parent, fires in them. An atom with hardly any such samples has no whole.
 
     Parameters
     ----------
@@ -192,18 +192,20 @@ def joined(members: np.ndarray) -> Tree:
         look(np.array([one]))
         cosines = units @ units[one]
         cosines[one] = -np.inf
-        stale = live & np.isin(nearest, [one, other])
-        nearest[closer], cosine[closer] = one, cosines[closer := live & (cosines > cosine)]
-        stale[one] = False
-        look(np.flatnonzero(stale & ~closer))
+        closer = live & (cosines > cosine)
+        stale = live & ~closer & np.isin(nearest, [one, other])
+        stale[one] = False  # it has been looked at
+        nearest[closer], cosine[closer] = one, cosines[closer]
+        look(np.flatnonzero(stale))
     return Tree(np.array(means).reshape(-1, n_features), np.array(pairs, np.intp).reshape(-1, 2), group[live])
 
 
 def atoms_of(tree: Tree, rule: Families) -> np.ndarray:
-    """Return the members of a tree, and its joins that are families of their own, less the family around each.
+    """Return atoms: each member, and each join that is a family of its own, less the mean of the family around it.
 
-    A join is one where its mean is far from that of the family around it, in units of what is typically a member's own.
-    If not, its members belong to that family. Of two to three among four children, the mean is never so far.
+    A join is a family of its own if its mean is far from that of the family around it, in units of what is typically a
+    member's own. Otherwise it only joins some of that family's members, and those belong to the family itself: the
+    means of two or three of four children are not far from that of all.
     """
     single = tree.pairs[:, 0] < 0
     above = np.full(len(tree.means), -1)

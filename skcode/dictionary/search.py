@@ -169,7 +169,8 @@ class Search:
     def finish(self, X: np.ndarray, alpha: float, *, is_all: bool, n_jobs: int | None = None) -> Iterator[Step]:
         """Polish on samples as a whole, offset removed; yield a `Step` for each round.
 
-        Codes become all but unbiased, and statistics are fresh in each round. Atoms that are still redundant in the
+        Families of concepts are taken apart first, if the search is over. Then codes become all but unbiased, and
+        statistics are fresh in each round. Atoms that are still redundant in the
         end become zero. ``is_all`` says that these are all samples there are. Otherwise nothing is removed if they are
         too few to tell which atoms are used.
         """
@@ -213,24 +214,27 @@ class Search:
 
     def unexplained(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> float:
         """Return the share of the squares of samples that codes without shrinkage leave."""
-        coder = self.schedule.families.coder(self._coder(alpha, 1.0, n_jobs))
-        return sum_of_squares(self._code(X, coder)[1]) / sum_of_squares(X)
+        return sum_of_squares(self._code(X, self._unshrunk(alpha, n_jobs))[1]) / sum_of_squares(X)
 
     def narrowed(self, schedule: Schedule, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Search:
         """Return a finished search with fewer atoms, those of the most energy, at their best for codes on all."""
-        coder = self.schedule.families.coder(self._coder(alpha, 1.0, n_jobs))
-        codes = coder.codes(X - self.shift, self.components)
+        X = X - self.shift
+        codes = self._unshrunk(alpha, n_jobs).codes(X, self.components)
         chosen = np.sort(np.argsort(-codes.power(2).sum(axis=0), kind="stable")[: schedule.n_components])
         few, atoms = sp.csr_array(codes[:, chosen]), self.components[chosen]
-        atoms, shift = least_squares(X - self.shift, few, atoms, recentres=self.recentres)
+        atoms, shift = least_squares(X, few, atoms, recentres=self.recentres)
         narrow = Search(atoms, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres)
-        narrow._known().absorb(few, X - self.shift - shift)
+        narrow._known().absorb(few, X - shift)
         narrow.shift, narrow.n_seen, narrow.is_over = self.shift + shift, schedule.n_visits, self.is_over
         narrow._rests_on, narrow._due = len(X), schedule.finished_again * schedule.n_visits
         return narrow
 
     def _coder(self, alpha, gamma, n_jobs):
         return Coder(alpha, gamma, self.positive, self.schedule.coding_tol, n_jobs)
+
+    def _unshrunk(self, alpha, n_jobs):
+        """Return a way to code that shrinks next to nothing, as for families."""
+        return self.schedule.families.coder(self._coder(alpha, self.schedule.gamma_last, n_jobs))
 
     def _unbiased(self, relative, alpha):
         """Return a penalty that is as low as wanted, but not below what noise reaches by chance."""

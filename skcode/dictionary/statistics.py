@@ -113,7 +113,7 @@ def updated(components: np.ndarray, statistics: Statistics, n_sweeps: int = 1) -
     return components
 
 
-def solved(components: np.ndarray, statistics: Statistics) -> np.ndarray:
+def _solved(components: np.ndarray, statistics: Statistics) -> np.ndarray:
     """Return atoms at the minimum of the quadratic over all of them at once, of any norm (MOD; Engan et al., 1999).
 
     Unlike `updated`, it goes all the way where atoms always come together. A small ridge holds on to the atoms given.
@@ -132,7 +132,7 @@ def least_squares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the unit atoms that are best for the codes of samples, and what is best subtracted from samples.
 
-    That is zero unless wanted; it is an atom that is always on.
+    What is subtracted is found as an atom that is always on if ``recentres``, and else zero.
     """
     nothing = np.zeros((1, components.shape[1]), components.dtype)
     if recentres:
@@ -140,7 +140,7 @@ def least_squares(
         components = np.concatenate([components, nothing])
     statistics = Statistics(*components.shape, components.dtype)
     statistics.absorb(codes, X)
-    found = solved(components, statistics)
+    found = _solved(components, statistics)
     atoms, shift = (found[:-1], found[-1]) if recentres else (found, nothing[0])
     return unit_rows(atoms), shift
 

@@ -7,7 +7,7 @@ import numpy as np
 from .._norms import unit_rows
 from ._prepared import PreparedDictionary, centred, check_options, prepare
 from .mcp import mcp
-from .path import _largest_of_each
+from .path import largest_of_each
 
 _ROWS_AT_ONCE = 1024
 _FALSE = 0.005  # of codes, that as many random atoms would have; .01 and .02 leave more false codes than help
@@ -83,7 +83,7 @@ def alpha_for_noise(
     rng = np.random.RandomState(0)
     if len(X) > _MOST_SAMPLES:
         X = X[np.sort(rng.choice(len(X), _MOST_SAMPLES, replace=False))]
-    largest = _largest_of_each(X, prepared, positive, offset)
+    largest = largest_of_each(X, prepared, positive, offset)
     if not largest.any():
         raise ValueError("X must correlate with some atom: all codes are zero for every penalty.")
     typical = float(np.median(largest[largest > 0]))

@@ -84,10 +84,10 @@ def largest_alpha(
 ) -> float:
     """Return the smallest penalty for which the codes of all samples are zero."""
     check_options(positive=positive)
-    return float(_largest_of_each(X, prepare(dictionary, X, offset=offset), positive, offset).max())
+    return float(largest_of_each(X, prepare(dictionary, X, offset=offset), positive, offset).max())
 
 
-def _largest_of_each(X, prepared, positive, offset):
+def largest_of_each(X, prepared, positive, offset):
     """Return `alpha_max` of each sample, in chunks."""
     if not len(X):
         raise ValueError("X must hold at least one sample, got 0.")
@@ -154,7 +154,7 @@ def alpha_for_l0(
     def is_met(l0):
         return abs(l0 - target_l0) <= _L0_TOLERANCE * target_l0
 
-    largest = _largest_of_each(X, prepared, positive, offset)
+    largest = largest_of_each(X, prepared, positive, offset)
     high, l0_high = float(largest.max()), 0.0
     if high == 0.0:
         raise ValueError(f"target_l0={target_l0:g} cannot be reached: no sample correlates with any atom.")

@@ -71,5 +71,5 @@ def test_nothing_to_judge_by_is_told(rng):
 
 
 def test_a_target_has_the_last_word(shift):
-    with pytest.warns(UserWarning, match="alpha='noise' has no effect beside target_l0=3"):
+    with pytest.warns(UserWarning, match="alpha=noise has no effect beside target_l0=3"):
         FISTACoder(shift.dictionary, alpha="noise", target_l0=3).fit(shift.X_train)
