@@ -38,7 +38,7 @@ from .schedule import Schedule
 from .search import Search
 from .softplus import N_PASSES, SoftplusDescent
 
-_AUTO_ALPHA = 0.056  # alpha="auto" in units of the typical norm of samples: 0.1 on the paper's protocol
+_SCALE = 0.056  # of the penalties of learning, in typical norms of samples: 0.1 on the paper's protocol
 # Ratio of the scales of two blocks from which one alpha cannot serve both: on samples a tenth as loud as those it is
 # for, it leaves one of ten concepts (the paper's protocol, n=100 and 1000).
 _OTHER_SCALE = 10.0
@@ -71,11 +71,12 @@ class _Method(NamedTuple):
 
     learning: Callable  # what makes it, for a learner, samples, atoms to start from and a source of chance
     streams: bool = False  # whether it learns from streams,
-    signed: bool = False  # and signed codes
+    signed: bool = False  # signed codes,
+    aims: bool = False  # and what ``aim`` says
 
 
 _METHODS = {
-    "online": _Method(_online, streams=True, signed=True),
+    "online": _Method(_online, streams=True, signed=True, aims=True),
     "alternating": _Method(_alternating, signed=True),
     "softplus": _Method(_softplus),
 }
@@ -95,25 +96,28 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
 
         mean over samples of  1/2 ||x - offset - z D||^2 + penalty(z)        (z >= 0 when positive)
 
-    The penalty of `transform`, and of ``method="alternating"``, is ``alpha * sum_j |z_j|``. ``method="online"`` learns
-    with the minimax concave penalty, which does not shrink codes (see `skcode.solvers.mcp`); ``method="softplus"`` with
-    ``n_features / (2 n_components)`` of ``alpha``.
+    The penalty of `transform`, and of ``method="online"``, is the minimax concave one, which does not shrink codes (see
+    `skcode.solvers.mcp`). ``method="alternating"`` learns with ``alpha * sum_j |z_j|``, and ``method="softplus"`` with
+    ``n_features / (2 n_components)`` of that.
 
     Parameters
     ----------
     n_components : int, optional
         Number of atoms; by default that of ``dictionary_init``, or twice the number of features.
     alpha : float, "auto" or "noise", default="auto"
-        Penalty of `transform`, and scale of those of learning. ``"auto"`` is 0.056 times the median norm of the
-        training samples, offset removed: about 0.1 on the paper's protocol. A few loud samples do not move it. On a
-        stream it is that of the latest 10,000 samples. ``"noise"`` learns with that scale, and then takes the penalty
-        that correlations with atoms seldom pass by chance (`skcode.solvers.alpha_for_noise`), by training samples; on
-        a stream, by those of the latest finish.
+        Penalty of `transform`, and scale of those of learning. If it is not a number, the scale is 0.056 times the
+        median norm of the training samples, offset removed: about 0.1 on the paper's protocol. A few loud samples do
+        not move it. On a stream it is that of the latest 10,000 samples.
+
+        ``"noise"`` then takes the penalty that correlations with atoms seldom pass by chance
+        (`skcode.solvers.alpha_for_noise`), by training samples; on a stream, by those of the latest finish. ``"auto"``
+        does the same where concepts are looked for (``method="online"`` with ``aim="concepts"``), and stays at the
+        scale elsewhere: what is only noise to concepts still is to be reconstructed.
     positive : bool, default=True
         Whether codes must be non-negative.
-    penalty : {"l1", "mcp"}, default="l1"
-        Penalty of `transform` alone: ``"mcp"`` does not shrink large codes, and is certified for stationarity, as in
-        `FISTACoder`.
+    penalty : {"mcp", "l1"}, default="mcp"
+        Penalty of `transform` alone: ``"mcp"``, the one that ``"online"`` learns with, does not shrink large codes, and
+        is certified for stationarity, as in `FISTACoder`. ``"l1"`` is convex, and the one of the published baselines.
     method : {"online", "alternating", "softplus"}, default="online"
         ``"online"`` learns from mini-batches with short memory [1]_. Its penalty falls and becomes less convex, it
         replaces atoms that others make redundant, and at the end it mends a concept that was found with either sign.
@@ -186,8 +190,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         The passes of a search for more atoms than asked for are about those; ``held_out`` stands still meanwhile.
         ``"online"`` adds ``unexplained`` (squared residuals as a share of squared samples) and ``n_replaced`` (atoms);
         on a stream, ``unexplained`` is an error on samples not seen before. The others add ``change`` (of the
-        dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score`, after the pass; NaN
-        for blocks of a stream). No code of ``"softplus"`` is zero: it counts those above 0.01, in the published scale.
+        dictionary, relative to its norm). ``validation_fraction`` adds ``held_out`` (minus `score` after the pass, at
+        the scale of learning; NaN for blocks of a stream). No code of ``"softplus"`` is zero: it counts those above
+        0.01, in the published scale.
     unused_atoms_ : ndarray of shape (n_components,), dtype bool
         Which atoms are zero, because no sample uses them, others make them redundant, or next to nothing rests on
         them: squared codes of less than 1 % of a typical atom's, beyond what other atoms could take over. With
@@ -241,7 +246,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         *,
         alpha="auto",
         positive=True,
-        penalty="l1",
+        penalty="mcp",
         method="online",
         aim="concepts",
         dictionary_init=None,
@@ -348,8 +353,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         if self._search is not None:
             self._search.remember_norms(norms)
             self._search.rest(len(X))
-        if self.alpha == "noise" and not self.unused_atoms_.all():
-            self.alpha_ = self._alpha_for_noise(X)
+        self._know_noise(X)
         if interrupted:
             warn(
                 f"learning was interrupted after pass {self.n_iter_}; the dictionary is that of the moment.",
@@ -369,10 +373,11 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         for that. It does so again whenever the stream has become twice as long. In between, and after a `fit`, a block
         of any size improves the components by what it adds to the evidence there is.
 
-        The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha="auto"``, or ``"noise"`` until a
-        finish) and ``offset_`` (if ``offset="mean"``) follow the stream: the scale is the median norm of the latest
-        10,000 samples. Blocks larger than ``batch_size`` (by default, the number of atoms) are cut. Callbacks and
-        ``validation_fraction`` have no effect on a stream. A call that fails, or is interrupted, changes nothing.
+        The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha`` is not a number) and
+        ``offset_`` (if ``offset="mean"``) follow the stream: the scale is that of the latest 10,000 samples, and the
+        level of noise that of the latest finish. Blocks larger than ``batch_size`` (by default, the number of atoms)
+        are cut. Callbacks and ``validation_fraction`` have no effect on a stream. A call that fails, or is interrupted,
+        changes nothing.
 
         Parameters
         ----------
@@ -391,8 +396,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         AttributeError
             If ``method`` is not ``"online"``.
         ValueError
-            If ``X`` has other features than the samples before, ``alpha="auto"`` and all samples so far, less the
-            offset, are zero or out of scale, ``dictionary_init`` or ``offset`` does not fit, or ``n_components``,
+            If ``X`` has other features than the samples before, ``alpha`` is not a number and all samples so far, less
+            the offset, are zero or out of scale, ``dictionary_init`` or ``offset`` does not fit, or ``n_components``,
             ``positive``, ``method`` or the number of components assigned is not what the components were learned with.
 
         Warns
@@ -410,7 +415,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         for part in np.array_split(centred, ceil(len(X) / (self.batch_size or len(search.components)))):
             total += search.step(part, scale, self.n_jobs)
         record(self, total.record(), "pass", of="of at most")
-        if self.alpha != "noise" or not search.is_over:
+        if not (self._knows_noise and search.is_over):
             self.alpha_ = scale
         self._take_from(search, scale, finishes=search.is_due and search.can_finish)
         return self
@@ -499,8 +504,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 record(self, step.record(), "pass", of="of at most")
             self._move_offset(search)
         self._take(search.components)
-        if finishes and self.alpha == "noise" and not self.unused_atoms_.all():
-            self.alpha_ = self._alpha_for_noise(search.reserve.samples)
+        if finishes:
+            self._know_noise(search.reserve.samples)
         self._search = search
 
     def _norms_of(self, X, first):
@@ -553,7 +558,17 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
                 f"X, less the offset, must not be all zero, but n_samples={len(norms)} are: alpha={self.alpha!r} comes "
                 f"from it.{hint}"
             )
-        return _AUTO_ALPHA * typical
+        return _SCALE * typical
+
+    @property
+    def _knows_noise(self):
+        """Whether codes are at the level of noise once the dictionary is learned."""
+        return self.alpha == "noise" or (self.alpha == "auto" and self.aim == "concepts" and _METHODS[self.method].aims)
+
+    def _know_noise(self, X):
+        """Set the penalty to the level of noise of some samples, if it is to be that and there is any atom."""
+        if self._knows_noise and not self.unused_atoms_.all():
+            self.alpha_ = self._alpha_for_noise(X)
 
     def _initial_dictionary(self, X):
         n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])

@@ -136,7 +136,8 @@ def test_the_mean_of_concepts_is_given_back_to_them():
     world = make_concept_world(
         20_000, 500, n_components=200, n_features=100, n_trees=4, n_children=3, depth=2, mean_norm=8.0, random_state=0
     )
-    learner = DictionaryLearner(200, offset="mean", validation_fraction=0.05, random_state=0).fit(world.X_train)
+    learner = DictionaryLearner(200, alpha=0.5, offset="mean", validation_fraction=0.05, random_state=0)
+    learner.fit(world.X_train)
     assert np.linalg.norm(learner.mean_ - world.mean) > 3
     assert np.linalg.norm(learner.offset_ - world.mean) < 0.1
     _, held_out = hold_out(world.X_train, 0.05, np.random.RandomState(0))

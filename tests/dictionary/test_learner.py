@@ -11,6 +11,7 @@ from skcode.dictionary import search
 from skcode.dictionary.redundancy import redundant_atoms
 from skcode.dictionary.search import Search
 from skcode.metrics import match_dictionaries, mcc_score
+from skcode.solvers import alpha_for_noise
 
 METHODS = ("online", "alternating", "softplus")
 
@@ -22,11 +23,32 @@ def test_the_truth_drawn_from_the_same_seed_is_not_where_learning_starts():
     assert match.mean_cosine == pytest.approx(match.chance_cosine, abs=0.05)
 
 
-def test_auto_alpha_is_the_papers_on_the_papers_protocol_and_follows_the_scale():
+@pytest.mark.parametrize("aim", ["concepts", "reconstruction"])
+def test_auto_alpha_is_the_papers_on_the_papers_protocol_and_follows_the_scale(aim):
     data = make_compositional_shift(4000, 100, 10, random_state=100)
-    alphas = [DictionaryLearner(5, max_epochs=1).fit(scale * data.X_train).alpha_ for scale in (1, 10)]
+    alphas = [
+        DictionaryLearner(100, aim=aim, max_epochs=10, random_state=0).fit(scale * data.X_train).alpha_
+        for scale in (1, 10)
+    ]  # fmt: skip
     assert alphas[0] == pytest.approx(0.1, rel=0.05)
     assert alphas[1] == pytest.approx(10 * alphas[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "alpha"),
+    [
+        ({}, None),
+        ({"alpha": "noise", "aim": "reconstruction"}, None),
+        ({"aim": "reconstruction"}, 0.1),
+        ({"method": "alternating"}, 0.1),
+        ({"alpha": 0.05}, 0.05),
+    ],
+)
+def test_auto_alpha_is_the_level_of_noise_where_concepts_are_looked_for(superposed, options, alpha):
+    learner = DictionaryLearner(30, max_epochs=3, random_state=0, **options).fit(superposed.X_train)
+    noise = alpha_for_noise(superposed.X_train, learner.components_)
+    assert noise > 0.2
+    assert learner.alpha_ == pytest.approx(alpha or noise, rel=0.05)
 
 
 def test_default_width_is_twice_the_features(shift):
@@ -164,7 +186,7 @@ def test_nothing_can_be_learned_from_nothing(shift, method):
 
 def test_a_miss_names_the_parameters_of_inference(shift):
     learner = DictionaryLearner(
-        20, max_epochs=2, solver="fista", coding_max_iter=1, coding_tol=1e-9, random_state=0
+        20, max_epochs=2, penalty="l1", solver="fista", coding_max_iter=1, coding_tol=1e-9, random_state=0
     ).fit(shift.X_train)  # fmt: skip
     with pytest.warns(ConvergenceWarning, match="raise coding_max_iter or coding_tol"):
         learner.transform(shift.X_val)
@@ -284,11 +306,11 @@ def test_a_callback_may_end_learning(shift, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("options", [{}, {"debias": True, "offset": "mean"}, {"penalty": "mcp"}])
+@pytest.mark.parametrize("options", [{}, {"debias": True, "offset": "mean"}, {"penalty": "l1"}])
 def test_held_out_samples_judge_each_pass(superposed, method, options):
     X = superposed.X_train[:600]
     learner = DictionaryLearner(
-        30, method=method, max_epochs=3, validation_fraction=0.2, random_state=0, **options
+        30, alpha=0.1, method=method, max_epochs=3, validation_fraction=0.2, random_state=0, **options
     ).fit(X)  # fmt: skip
     held_out = learner.history_["held_out"]
     assert len(held_out) == learner.n_iter_
