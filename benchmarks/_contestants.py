@@ -136,7 +136,10 @@ def _learner(fit, problem, seed):
         "dl_fista_train": {"method": "alternating", "max_epochs": most_passes},
         "softplus_adam_train": {"method": "softplus", "max_epochs": MOST_PASSES_OF_SOFTPLUS},
     }
-    return DictionaryLearner(problem.n_components, alpha=problem.alpha, random_state=seed, **settings[fit])
+    # The published penalty of codes for all, so that all have one objective.
+    return DictionaryLearner(
+        problem.n_components, alpha=problem.alpha, penalty="l1", random_state=seed, **settings[fit]
+    )
 
 
 def published_autoencoder(activation: str, problem: Problem, seed: int, **changes) -> SparseAutoencoder:

@@ -208,14 +208,14 @@ def run(job, options):
 
 def train(task: str, fit: str, seed: int, number: int, data: dict, alpha: float, options):
     if fit == "learner":
-        return DictionaryLearner(options.n_components, random_state=seed).fit(data["X"])
+        return DictionaryLearner(options.n_components, penalty="l1", random_state=seed).fit(data["X"])
     if fit == "sparse_coding":
         components = free_codes(data["X"], options.n_components, WEIGHT, 2 * options.steps, seed)
         return FISTACoder(components, alpha=alpha).fit(data["X"])
     if fit == "dl_fista":
         return DictionaryLearner(
-            options.n_components, alpha=alpha, method="alternating", max_epochs=max(12, options.steps // 20),
-            random_state=seed,
+            options.n_components, alpha=alpha, penalty="l1", method="alternating",
+            max_epochs=max(12, options.steps // 20), random_state=seed,
         ).fit(data["X"])  # fmt: skip
     n_steps = options.steps * (2 if task == "neither" else 1) // (10 if fit == "lista" else 1)
     if fit in WIDTHS:

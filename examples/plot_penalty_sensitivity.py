@@ -47,7 +47,7 @@ for name, values in scores.items():
     print(f"{name:18} at best {max(values):.3f}; within 5 % of that from alpha = {good[0]:.3f} to {good[-1]:.3f}")
 
 # %%
-# ``alpha="auto"`` finds the scale of the data and lands where the paper's 0.1 is. Smaller penalties shrink codes less
+# ``alpha="auto"`` finds the level of noise and lands where the paper's 0.1 is. Smaller penalties shrink codes less
 # and are better on a perfect dictionary; they trust it more, too.
 
 import matplotlib.pyplot as plt
