@@ -55,12 +55,14 @@ PUBLISHED_WIDTH = 4096
 OFTEN = 100  # firings from which a concept counts as one to be found,
 FOUND = 0.9  # by this cosine
 PROBED = 200  # concepts
+FALLING = 0.8  # share of the steps over which the number of active latents falls from four times as many
 SHARES = np.geomspace(0.25, 4, 9)  # of the penalty, for F1 along L0
 BINS = 8  # of frequencies
 COLOURS = {
     "learner": "#d55e00", "reconstruction": "#e69f00", "sklearn": "#009e73", "random": "0.6", "truth": "#222222",
     "ceiling": "0.35", "matryoshka": "#0072b2", "batchtopk": "#56b4e9", "topk": "#cc79a7", "jumprelu": "#8A5F00",
-    "relu": "#F0C566", "gated": "#999933", "probes": "#117733",
+    "relu": "#F0C566", "gated": "#999933", "probes": "#117733", "matryoshka_falling": "#332288",
+    "batchtopk_falling": "#88ccee",
 }  # fmt: skip
 
 
@@ -77,8 +79,8 @@ def learner(data, n, l0, seed, n_jobs, aim="concepts"):
     return Dictionary(model.components_, model.offset_)
 
 
-def autoencoder(data, n, l0, seed, n_jobs, activation):
-    model = SparseAutoencoder(n, activation=activation, n_active=l0, random_state=seed, n_jobs=n_jobs)
+def autoencoder(data, n, l0, seed, n_jobs, activation, **settings):
+    model = SparseAutoencoder(n, activation=activation, n_active=l0, random_state=seed, n_jobs=n_jobs, **settings)
     model.set_params(bias_init="zero" if data.offset is None else "mean", sparse_output=True).fit(data.X_train)
     return Dictionary(model.components_, model.offset_, model.transform)
 
@@ -115,6 +117,9 @@ CONTESTANTS = {  # -> (label, how it learns)
         "matryoshka": "Matryoshka", "batchtopk": "BatchTopK", "topk": "TopK", "jumprelu": "JumpReLU", "relu": "ReLU",
         "gated": "gated",
     }.items()},
+    **{f"{name}_falling": (f"SparseAutoencoder, {label}, L0 falling",
+                           partial(autoencoder, activation=name, sparsity_warmup=FALLING))
+       for name, label in {"matryoshka": "Matryoshka", "batchtopk": "BatchTopK"}.items()},
     "sklearn": ("MiniBatchDictionaryLearning, 2 passes", scikit_learn),
     "random": ("random atoms", random_atoms),
     "truth": ("true directions", truth),

@@ -45,12 +45,17 @@ class Activation:
     signed: ClassVar[bool] = False  # codes may be negative
     of_batch: ClassVar[bool] = False  # codes depend on the other samples of a mini-batch, which cannot be cut then
     learning_rate: ClassVar[float] = 3e-3  # by default
+    sparsity_warmup: ClassVar[float | None] = None  # by default; None if sparsity cannot grow
     latent_starts: ClassVar[dict[str, float]] = {}  # the parameters with one number per latent, and where they start
 
     def first(self, decoder, encoder, decoder_bias) -> Parameters:
         """Return the parameters that training starts from."""
         own = {name: np.full(len(decoder), value, decoder.dtype) for name, value in self.latent_starts.items()}
         return Parameters(decoder=decoder, encoder=encoder, decoder_bias=decoder_bias, **own)
+
+    def loosened(self, share) -> Activation:
+        """Return the activation when a share of the way to sparsity is done: with more codes, if it counts them."""
+        return self
 
     def restart(self, parameters, rows):
         """Set all of some latents but their weights to where training starts, in place."""

@@ -12,6 +12,12 @@ from .codes import above, largest, largest_of_all
 from .weights import Parameters
 
 _FIRST_THRESHOLD = 1e-3  # of JumpReLU, as published
+_PENALTY_WARMUP = 0.1
+_MOST_CODES = 4.0  # that counted ones begin with, in those wanted, where they fall; ten times as many help less
+
+
+def _times_at(share):
+    return _MOST_CODES ** (1 - share)
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class ReLU(FeedForward):
     """Rectified codes with an L1 penalty."""
 
     penalised: ClassVar[bool] = True
+    sparsity_warmup: ClassVar[float] = _PENALTY_WARMUP
     # 3e-3 killed a fifth to three tenths of 500 latents that 2,500 samples were to use densely.
     learning_rate: ClassVar[float] = 1.5e-3
 
@@ -35,9 +42,14 @@ class TopK(FeedForward):
 
     n_active: int
     counted: ClassVar[bool] = True
+    sparsity_warmup: ClassVar[float] = 0.0
+
+    def loosened(self, share):
+        """Return the activation with more codes."""
+        return replace(self, n_active=round(_times_at(share) * self.n_active))
 
     def _codes(self, parameters, preactivation):
-        return largest(preactivation, self.n_active)
+        return largest(preactivation, min(self.n_active, preactivation.shape[1]))
 
     def encode(self, weights, X):
         """Return the codes of samples."""
@@ -54,6 +66,11 @@ class BatchTopK(FeedForward):
     n_active: float
     thresholded: ClassVar[bool] = True
     of_batch: ClassVar[bool] = True
+    sparsity_warmup: ClassVar[float] = 0.0
+
+    def loosened(self, share):
+        """Return the activation with more codes."""
+        return replace(self, n_active=_times_at(share) * self.n_active)
 
     def _codes(self, parameters, preactivation):
         return largest_of_all(preactivation, round(len(preactivation) * self.n_active))
@@ -94,6 +111,7 @@ class JumpReLU(FeedForward):
 
     bandwidth: float
     penalised: ClassVar[bool] = True
+    sparsity_warmup: ClassVar[float] = _PENALTY_WARMUP
     thresholded: ClassVar[bool] = True
     latent_starts: ClassVar[dict[str, float]] = FeedForward.latent_starts | {"threshold": _FIRST_THRESHOLD}
 
@@ -131,6 +149,7 @@ class Gated(FeedForward):
     """
 
     penalised: ClassVar[bool] = True
+    sparsity_warmup: ClassVar[float] = _PENALTY_WARMUP
     thresholded: ClassVar[bool] = True
     latent_starts: ClassVar[dict[str, float]] = FeedForward.latent_starts | {"log_scale": 0.0, "magnitude_bias": 0.0}
 

@@ -118,8 +118,11 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         at most 1. It keeps encoders from learning few samples by heart.
     warmup, decay : float, default=0.05, 0.3
         Shares of the steps, at the beginning and at the end, over which the learning rate grows from 0 and falls to 0.
-    sparsity_warmup : float, default=0.1
-        Share of the steps over which the penalty grows from 0.
+    sparsity_warmup : float, optional
+        Share of the steps over which sparsity grows. A penalty grows from 0, by default over 0.1 of them. The number of
+        active latents of ``"topk"``, ``"batchtopk"`` and ``"matryoshka"`` falls from four times as many; by default
+        it is the same throughout. With many samples and as many latents as concepts, 0.8 finds far more of these;
+        with few samples it costs agreement. That of ``"matching_pursuit"`` cannot change.
     renormalise_every : "step", int or None, default="step"
         When atoms are scaled to norm 1: after every step, after the first of so many epochs, or never. Their gradients
         are always projected off the atoms.
@@ -244,7 +247,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         "weight_decay": [real_from(0)],
         "warmup": [unit_interval()],
         "decay": [unit_interval()],
-        "sparsity_warmup": [unit_interval()],
+        "sparsity_warmup": [unit_interval(), None],
         "renormalise_every": [integers_from(1), StrOptions({"step"}), None],
         "dead_latents": [StrOptions({"auxk", "resample"}), None],
         "dead_after": [integers_from(1), None],
@@ -274,7 +277,7 @@ class SparseAutoencoder(CallbackSupportMixin, AmortisedCoder):
         weight_decay=0.3,
         warmup=0.05,
         decay=0.3,
-        sparsity_warmup=0.1,
+        sparsity_warmup=None,
         renormalise_every="step",
         dead_latents="auxk",
         dead_after=None,

@@ -57,7 +57,7 @@ class Plan:
     learning_rate, weight_decay : float
         Of Adam; the share that latents in use shrink by is their product.
     warmup, decay, sparsity_warmup : float
-        Shares of the steps over which the learning rate grows and falls, and the penalty grows.
+        Shares of the steps over which the learning rate grows and falls, and sparsity grows.
     normalise_steps : bool
         Whether atoms are scaled to norm 1 after each step.
     normalise_passes : int or None
@@ -151,7 +151,7 @@ class Plan:
             weight_decay=sae.weight_decay,
             warmup=sae.warmup,
             decay=decay,
-            sparsity_warmup=sae.sparsity_warmup,
+            sparsity_warmup=_sparsity_warmup(sae.sparsity_warmup, kind),
             normalise_steps=every == "step",
             normalise_passes=min(every, n_epochs) if isinstance(every, Integral) else None,
             auxiliary=sae.dead_latents == "auxk",
@@ -162,6 +162,13 @@ class Plan:
             bias_init=sae.bias_init,
             n_jobs=sae.n_jobs,
         )
+
+
+def _sparsity_warmup(given, kind):
+    """Return the share of steps over which sparsity grows."""
+    if kind.sparsity_warmup is None:
+        return 0.0
+    return kind.sparsity_warmup if given is None else given
 
 
 def _takes(kind, name):

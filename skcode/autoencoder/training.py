@@ -136,7 +136,8 @@ class Training:
         """Make one step on a mini-batch; return the sums over its samples of squared error, penalty and non-zeros."""
         plan, decoder = self.plan, self.parameters.decoder
         done = (self.n_done + 1) / plan.n_steps
-        sums, used, gradients = self._gradients(X, self.alpha * _ramp(done, plan.sparsity_warmup))
+        share = _ramp(done, plan.sparsity_warmup)
+        sums, used, gradients = self._gradients(X, plan.activation.loosened(share), share * self.alpha)
         _project_off(gradients.decoder, decoder)
         rate = self._rate(done)
         self.optimiser.step(gradients.arrays(), rate, plan.n_jobs)
@@ -163,7 +164,7 @@ class Training:
     def is_settled(self, mean_l0):
         """Return whether codes are as sparse as they are to be, so that errors can be compared."""
         plan = self.plan
-        if plan.activation.penalised and self.n_done < plan.sparsity_warmup * plan.n_steps:
+        if self.n_done < plan.sparsity_warmup * plan.n_steps:
             return False
         return not plan.steered or abs(math.log(max(mean_l0, _LEAST_L0) / plan.wanted_l0)) < _NEAR_WANTED
 
@@ -231,11 +232,11 @@ class Training:
                 if rows is not None:
                     _shrink_rows(rows, used, 1 - share)
 
-    def _gradients(self, X, alpha):
+    def _gradients(self, X, activation, alpha):
         """Return sums over samples, which latents were on, and the gradients."""
         dead = self.dead if self.plan.auxiliary else ()
-        work = partial(self._shard, X=X, alpha=alpha, dead=dead)
-        if len(X) <= _SHARD or self.plan.activation.of_batch:
+        work = partial(self._shard, X=X, activation=activation, alpha=alpha, dead=dead)
+        if len(X) <= _SHARD or activation.of_batch:
             return work(slice(None))
         sums, used, gradients = zip(*map_chunks(work, len(X), _SHARD, self.plan.n_jobs), strict=True)
         total = gradients[0].arrays()
@@ -244,8 +245,7 @@ class Training:
                 total[name] += array
         return sum(sums), np.any(used, axis=0), gradients[0]
 
-    def _shard(self, part, *, X, alpha, dead):
-        activation = self.plan.activation
+    def _shard(self, part, *, X, activation, alpha, dead):
         batch = activation.loss(self.parameters, X[part], alpha, len(X), self._feature_weight)
         if len(dead):
             n_active = max(1, int(_MOST_AUXILIARY * X.shape[1]))

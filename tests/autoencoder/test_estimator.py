@@ -448,10 +448,23 @@ def test_early_stopping_weighs_the_penalty_as_training_does(shift, options, monk
     np.testing.assert_allclose(judged, np.array(sae.history_["held_out"]) + share)
 
 
-def test_what_is_without_a_penalty_does_not_wait_for_it(shift):
-    options = {"n_active": 4, "decay": 0.0, "max_epochs": 300, "validation_fraction": 0.3, "random_state": 0}
+def test_what_is_as_sparse_from_the_start_does_not_wait_for_it(shift):
+    options = {"activation": "matching_pursuit", "n_active": 4, "validation_fraction": 0.3, "random_state": 0}
+    options |= {"decay": 0.0, "max_epochs": 300}
     soon, late = (SparseAutoencoder(40, sparsity_warmup=share, **options).fit(shift.X_train) for share in (0.0, 1.0))
     assert soon.n_iter_ == late.n_iter_ < 300
+
+
+@pytest.mark.parametrize("activation", ["topk", "batchtopk", "matryoshka"])
+def test_counts_of_codes_fall_to_what_is_wanted(shift, activation):
+    options = {"activation": activation, "n_active": 3, "max_epochs": 20, "random_state": 0}
+    falls, stays = (SparseAutoencoder(40, sparsity_warmup=share, **options).fit(shift.X_train) for share in (0.5, 0))
+    mean_l0 = np.array(falls.history_["mean_l0"])
+    assert mean_l0[0] > 2.5 * stays.history_["mean_l0"][0]
+    assert (np.diff(mean_l0[:9]) < 0).all()
+    assert mean_l0[10:] == pytest.approx(stays.history_["mean_l0"][10:], rel=0.05)
+    many = SparseAutoencoder(5, **options | {"n_active": 5, "sparsity_warmup": 0.8}).fit(shift.X_train)
+    assert max(many.history_["mean_l0"]) <= 5
 
 
 def test_resampling_shows_how_many_were_dead(shift):

@@ -52,7 +52,7 @@ def test_auxiliary_loss_moves_the_dead_only(rng):
     plain, auxiliary = (training(np.random.RandomState(0), auxiliary=auxiliary) for auxiliary in (False, True))
     for one in (plain, auxiliary):
         one.idle[[2, 7]] = 1000
-    (_, _, without), (_, _, with_it) = plain._gradients(X, 0.0), auxiliary._gradients(X, 0.0)
+    (_, _, without), (_, _, with_it) = (each._gradients(X, each.plan.activation, 0.0) for each in (plain, auxiliary))
     for name in ("encoder", "decoder"):
         moved = np.flatnonzero(np.any(getattr(without, name) != getattr(with_it, name), axis=1))
         assert moved.tolist() == [2, 7]
@@ -64,7 +64,7 @@ def test_auxiliary_loss_moves_the_dead_only(rng):
 def test_large_batches_are_cut_where_their_samples_do_not_compete(rng, activation):
     X = rng.standard_normal((1300, N_FEATURES)) * np.linspace(0.1, 3, 1300)[:, None]
     one = training(rng, activation)
-    sums, used, gradients = one._gradients(X, 0.01)
+    sums, used, gradients = one._gradients(X, activation, 0.01)
     whole = one.plan.activation.loss(one.parameters, X, 0.01)
     np.testing.assert_allclose(sums, [whole.squared_error, 0.01 * whole.penalty, whole.codes.used()[1]])
     np.testing.assert_array_equal(used, whole.codes.used()[0])
