@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._norms import unit_rows
 from .coding import NOTHING
 from .schedule import Schedule, batch_size
 from .search import Search
@@ -16,9 +15,9 @@ class OnlineLearning:
     """A search that is fed with passes over samples, offset removed block by block.
 
     A dictionary with fewer atoms than there are concepts is not the best part of one that has them all: what has no
-    atom leans on what has. So, with ``aim="concepts"``, a search that leaves much unexplained is followed by one for
-    twice as many atoms, and so on. The finish takes what the last one has found, and keeps as many atoms as were asked
-    for, those with the most energy.
+    atom leans on what has. So, with ``aim="concepts"``, a search that leaves much unexplained goes on with twice as
+    many atoms, and so on. The finish takes what the last one has found, and keeps as many atoms as were asked for,
+    those with the most energy.
 
     Parameters
     ----------
@@ -55,14 +54,15 @@ class OnlineLearning:
 
     def __init__(self, start, X, offset, alpha, *, positive, aim, recentres, max_epochs, batch, rng, n_jobs):
         self._X, self._offset, self._alpha, self._rng, self._n_jobs = X, offset, alpha, rng, n_jobs
-        self._start, self._batch = start, batch
+        self._batch = batch
         schedules = [Schedule.of_fit(len(start), len(X), max_epochs)]
         if aim == "concepts":
             widths = schedules[0].growth.widths(len(start), len(X))
-            schedules += [Schedule.of_fit(width, len(X), max_epochs) for width in widths]
+            begins = schedules[0].growth.begins
+            schedules += [Schedule.of_fit(width, len(X), max_epochs, begins=begins) for width in widths]
         self._schedules = schedules
         self.search = Search(start, schedules[0], positive=positive, aim=aim, recentres=recentres)
-        epochs = np.cumsum([schedule.n_visits // len(X) for schedule in schedules])
+        epochs = np.cumsum([schedule.n_passes(len(X)) for schedule in schedules])
         rounds = [schedule.n_rounds(self._n_finish(schedule)) for schedule in schedules]
         self.n_passes = int(np.max(epochs + rounds))
 
@@ -80,9 +80,8 @@ class OnlineLearning:
             if not schedule.growth.goes_on(left, before):
                 break
             before = left
-            more = self._rng.standard_normal((schedule.n_components - len(self.components), self._X.shape[1]))
-            start = np.concatenate([self._start, unit_rows(more)], dtype=self._X.dtype)
-            search = Search(start, schedule, positive=search.positive, aim=search.aim, recentres=search.recentres)
+            more = self._rng.standard_normal((schedule.n_components - len(search.components), self._X.shape[1]))
+            search = search.grown(schedule, more)
             yield from self._searched(search)
         X = self._some(self._n_finish(search.schedule))
         left = search.schedule.n_rounds(len(X))
@@ -96,7 +95,7 @@ class OnlineLearning:
         """Yield what passes of a search show."""
         n_samples, n_components = len(self._X), len(search.components)
         n_batches = max(n_samples // (self._batch or batch_size(n_samples, n_components)), 1)
-        for _ in range(search.schedule.n_visits // n_samples):
+        for _ in range(search.schedule.n_passes(n_samples)):
             total = NOTHING
             for rows in np.array_split(self._rng.permutation(n_samples), n_batches):
                 total += search.step(self._rows(np.sort(rows)), self._alpha, self._n_jobs)

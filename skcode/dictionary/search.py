@@ -19,6 +19,7 @@ from copy import copy
 import numpy as np
 import scipy.sparse as sp
 
+from .._norms import unit_rows
 from .coding import Coder, Step, chance_correlation, sum_of_squares
 from .families import taken_apart
 from .opposites import mended
@@ -75,14 +76,13 @@ class Search:
         self.aim = aim
         self.recentres = recentres
         self.shift = np.zeros(components.shape[1], components.dtype)
-        self.n_seen = 0
+        self.n_seen = self._checked = schedule.n_skipped  # _checked: when redundant atoms were last looked for
         self.is_over = False
         self.reserve = Reserve(schedule.most_kept(components[0].nbytes))
         self.norms = np.empty(0)
         self._statistics = Statistics(*components.shape, components.dtype)
         self._evidence = None  # what is left of the statistics of a search at rest
         self._usage = np.zeros(len(components))
-        self._checked = 0  # samples seen when redundant atoms were last looked for
         self._threshold = redundancy_threshold(*components.shape, schedule.redundancy, positive=positive)
         self._noise = 0.0  # correlations with an atom that are to be expected by chance
         self._rests_on = 0  # samples of a fit, or of the latest finish
@@ -215,6 +215,11 @@ class Search:
     def unexplained(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> float:
         """Return the share of the squares of samples that codes without shrinkage leave."""
         return sum_of_squares(self._code(X, self._unshrunk(alpha, n_jobs))[1]) / sum_of_squares(X)
+
+    def grown(self, schedule: Schedule, more: np.ndarray) -> Search:
+        """Return a search for more atoms that goes on from those found."""
+        components = np.concatenate([self.components, unit_rows(more)], dtype=self.components.dtype)
+        return Search(components, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres)
 
     def narrowed(self, schedule: Schedule, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Search:
         """Return a finished search with fewer atoms, those of the most energy, at their best for codes on all."""
