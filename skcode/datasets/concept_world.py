@@ -153,11 +153,10 @@ class ConceptWorld:
         self.mean = (mean_norm * unit_rows(rng.standard_normal((1, n_features)))[0]).astype(self.dtype)
 
     def _chance_of_a_code(self):
-        """Return how likely a concept that fires has a magnitude above 0, as the ancestors that scale it must."""
+        """Return how likely the magnitudes of a concept that comes up, and of its ancestors, are all above 0."""
         chance = ndtr(self._means / self._spreads)
-        if self.scaled_by_parent:
-            for level in _levels(self.parents):
-                chance[level] *= chance[self.parents[level]]
+        for level in _levels(self.parents):
+            chance[level] *= chance[self.parents[level]]
         return chance
 
     @validate_params(
@@ -217,7 +216,7 @@ class ConceptWorld:
         found = [(rows, concepts, magnitudes(concepts, 1.0))]
         while True:
             rows, concepts, values = found[-1]
-            places = np.flatnonzero(counts[concepts])
+            places = np.flatnonzero((counts[concepts] > 0) & (values > 0))
             if not len(places):
                 break
             rows, parents, values = rows[places], concepts[places], values[places]

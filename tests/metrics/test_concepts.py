@@ -111,3 +111,21 @@ def test_bad_input_is_named(arguments, message):
     }  # fmt: skip
     with pytest.raises(ValueError, match=message):
         absorption_scores(**given | arguments)
+
+
+def test_scores_are_those_of_sae_lens(rng):
+    torch = pytest.importorskip("torch")
+    synthetic = pytest.importorskip("sae_lens.synthetic")
+    true, learned = (rng.standard_normal((n, 20)).astype(np.float32) for n in (50, 30))
+    codes_true, codes_pred = ((rng.random_sample((500, n)) < 0.1).astype(np.float32) for n in (50, 30))
+    codes_pred[:, 3] = 0
+    scores = concept_scores(true, learned, codes_true, codes_pred)
+    theirs = synthetic.ClassificationMetricsCalculator(torch.tensor(learned), torch.tensor(true))
+    theirs.add_batch(torch.tensor(codes_pred), torch.tensor(codes_true))
+    found = theirs.compute()
+    assert scores.precision == pytest.approx(found.precision, abs=1e-6)
+    assert scores.recall == pytest.approx(found.recall, abs=1e-6)
+    assert scores.f1 == pytest.approx(found.f1_score, abs=1e-6)
+    atoms = torch.tensor(learned), torch.tensor(true)
+    assert scores.uniqueness == pytest.approx(synthetic.feature_uniqueness(*atoms), abs=1e-6)
+    assert scores.matched_cosine == pytest.approx(synthetic.mean_correlation_coefficient(*atoms), abs=1e-6)
