@@ -159,7 +159,7 @@ def _centred(X_train, *others):
 
 
 def _auto_alpha(X, path="digits"):
-    """Return the paper's penalty in units of the samples' scale, as ``DictionaryLearner(alpha="auto")`` does."""
+    """Return the paper's penalty in units of the samples' scale."""
     scale = float(np.sqrt(np.einsum("ij,ij->", X, X, dtype=np.float64) / len(X)))
     if not 1e-12 < scale < 1e12:
         fail(f"--data {path}: samples lie at a distance of {scale:.2g} from their mean; wanted between 1e-12 and 1e12")

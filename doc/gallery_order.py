@@ -23,6 +23,7 @@ STORY = [
     "plot_learning_dynamics.py",
     "plot_unbiased_finish.py",
     "plot_merged_atoms.py",
+    "plot_families.py",
     # in use
     "plot_whitening.py",
     "plot_digits.py",

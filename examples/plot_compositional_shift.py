@@ -59,7 +59,9 @@ coders = {
     "autoencoder, JumpReLU": jumprelu.transform,
     "autoencoder, TopK": topk.transform,
     "FISTA on TopK's dictionary": FISTACoder(topk.components_, offset=topk.offset_, alpha=alpha).fit(X).transform,
-    "DL-FISTA": DictionaryLearner(n_components, method="alternating", max_epochs=150, random_state=0).fit(X).transform,
+    "DL-FISTA": DictionaryLearner(n_components, method="alternating", penalty="l1", max_epochs=150, random_state=0)
+    .fit(X)
+    .transform,
     "DictionaryLearner": DictionaryLearner(n_components, random_state=0).fit(X).transform,
     "oracle": OracleCoder(data.dictionary, alpha=alpha).fit(X).transform,
 }

@@ -28,7 +28,9 @@ def contestants(n, dictionary):
     return {
         "oracle": OracleCoder(dictionary),
         "DictionaryLearner": DictionaryLearner(n, alpha=0.1, random_state=0),
-        "DL-FISTA, 30 rounds": DictionaryLearner(n, alpha=0.1, method="alternating", max_epochs=30, random_state=0),
+        "DL-FISTA, 30 rounds": DictionaryLearner(
+            n, alpha=0.1, method="alternating", penalty="l1", max_epochs=30, random_state=0
+        ),
         "autoencoder, TopK": SparseAutoencoder(n, n_active=5, max_epochs=50, random_state=0),
         "linear probe": RidgeCV([1e-4, 1e-2, 1, 10], fit_intercept=False),
     }

@@ -34,7 +34,7 @@ for size in sizes:
     # As many steps for the autoencoder whatever the number of samples.
     learners = (
         DictionaryLearner(n, random_state=0),
-        DictionaryLearner(n, alpha=0.1, method="alternating", max_epochs=60, random_state=0),
+        DictionaryLearner(n, alpha=0.1, method="alternating", penalty="l1", max_epochs=60, random_state=0),
         SparseAutoencoder(n, n_active=k, max_epochs=100 * sizes[-1] // size, random_state=0),
     )
     for found, learner in zip(recovered.values(), learners, strict=True):

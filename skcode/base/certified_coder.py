@@ -176,11 +176,12 @@ class CertifiedCoder(BaseCoder):
             n_jobs=self.n_jobs,
         )
 
-    def _alpha_for_noise(self, X):
+    def _alpha_for_noise(self, X, otherwise=None):
         """Return the penalty that correlations with atoms seldom pass by chance, by validated samples."""
         return solvers.alpha_for_noise(
-            X, self._prepared, positive=self.positive, offset=self._offset_or_none, n_jobs=self.n_jobs
-        )
+            X, self._prepared, positive=self.positive, offset=self._offset_or_none, otherwise=otherwise,
+            n_jobs=self.n_jobs,
+        )  # fmt: skip
 
     def _solver(self):
         """Return the function that solves the problem with ``penalty`` by ``solver``."""

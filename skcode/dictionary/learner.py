@@ -90,7 +90,7 @@ def _learns_from_streams(learner):
 
 
 class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
-    """Learn a dictionary from samples alone, then code on it as `FISTACoder` does.
+    """Learn a dictionary from samples alone, then code on it as `FISTACoder` with ``penalty="mcp"`` does.
 
     Looks for unit atoms that explain the samples by few of them each::
 
@@ -130,9 +130,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     aim : {"concepts", "reconstruction"}, default="concepts"
         What ``"online"`` learns for, where concepts depend on each other. The shortest description of samples has one
         atom for concepts that come together, as a child with its parent. ``"reconstruction"`` keeps these.
-        ``"concepts"`` takes them apart, where that lowers the objective of the finish. If ``n_components`` atoms leave
-        more than 5 % of the squares, `fit` also searches for twice and four times as many, as long as that pays and
-        there are 40 samples for each, and keeps those with the most energy: what has no atom leans on what has.
+        ``"concepts"`` takes them apart, if codes are positive, and where that lowers the objective of the finish. If
+        ``n_components`` atoms leave more than 5 % of the squares, `fit` goes on with twice and four times as many, as
+        long as that pays and there are 40 samples for each, and keeps those with the most energy: concepts without an
+        atom pull on the atoms of others.
     dictionary_init : array-like of shape (n_components, n_features), optional
         Where learning starts, each atom scaled to norm 1; by default random Gaussian directions.
     batch_size : int, optional
@@ -158,11 +159,12 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     debias : bool, default=False
         Whether `transform` refits non-zero codes by least squares, as in `FISTACoder`.
     solver : {"working_set", "fista", "ista"}, default="working_set"
-        Solver behind `transform`.
+        Solver behind `transform`; the other two are for ``penalty="l1"``.
     coding_max_iter : int, default=10000
         Most iterations per sample in `transform`.
     coding_tol : float, default=1e-4
-        Bound on the relative duality gap of every sample in `transform`, or on the violation with ``penalty="mcp"``.
+        Bound on the violation of stationarity of every sample in `transform`; with ``penalty="l1"``, on its relative
+        duality gap.
     sparse_output : bool, default=False
         Whether codes are returned as CSR.
     n_jobs : int, optional
@@ -398,7 +400,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         ValueError
             If ``X`` has other features than the samples before, ``alpha`` is not a number and all samples so far, less
             the offset, are zero or out of scale, ``dictionary_init`` or ``offset`` does not fit, or ``n_components``,
-            ``positive``, ``method`` or the number of components assigned is not what the components were learned with.
+            ``positive``, ``aim``, ``method`` or the number of components assigned is not what they were learned with.
 
         Warns
         -----
@@ -477,7 +479,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         """Return a copy of the search, at the components that there are, which somebody may have assigned."""
         if self._search is None:
             raise ValueError("A stream goes on from what method='online' has learned: call fit, or use a clone.")
-        check_unchanged(self, len(self._search.components), positive=self._search.positive)
+        check_unchanged(self, len(self._search.components), positive=self._search.positive, aim=self._search.aim)
         search = self._search.copy()
         if not np.array_equal(search.components, self.components_):
             search.move_to(self.components_)
@@ -568,7 +570,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def _know_noise(self, X):
         """Set the penalty to the level of noise of some samples, if it is to be that and there is any atom."""
         if self._knows_noise and not self.unused_atoms_.all():
-            self.alpha_ = self._alpha_for_noise(X)
+            self.alpha_ = self._alpha_for_noise(X, otherwise=self.alpha_)
 
     def _initial_dictionary(self, X):
         n_components, atoms = check_start(self.dictionary_init, self.n_components, X.shape[1])

@@ -56,12 +56,12 @@ class OnlineLearning:
         self._X, self._offset, self._alpha, self._rng, self._n_jobs = X, offset, alpha, rng, n_jobs
         self._batch = batch
         schedules = [Schedule.of_fit(len(start), len(X), max_epochs)]
-        if aim == "concepts":
+        self.search = Search(start, schedules[0], positive=positive, aim=aim, recentres=recentres)
+        if self.search.looks_for_concepts:
             widths = schedules[0].growth.widths(len(start), len(X))
             begins = schedules[0].growth.begins
             schedules += [Schedule.of_fit(width, len(X), max_epochs, begins=begins) for width in widths]
         self._schedules = schedules
-        self.search = Search(start, schedules[0], positive=positive, aim=aim, recentres=recentres)
         epochs = np.cumsum([schedule.n_passes(len(X)) for schedule in schedules])
         rounds = [schedule.n_rounds(self._n_finish(schedule)) for schedule in schedules]
         self.n_passes = int(np.max(epochs + rounds))

@@ -67,7 +67,7 @@ class Families:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """When a search is followed by one for more atoms (`make_concept_world`, S, widths from 256 to 2,048)."""
+    """When a search goes on with more atoms (`make_concept_world`, S, widths from 256 to 2,048)."""
 
     doublings: int = 2  # at most: a quarter of the concepts is what the field's yardstick asks for
     widest: int = 16_384  # atoms, whose matrices take 1 GB each in float32

@@ -88,6 +88,11 @@ class Search:
         self._rests_on = 0  # samples of a fit, or of the latest finish
         self._due = schedule.n_visits  # samples seen when a stream is to be finished by itself
 
+    @property
+    def looks_for_concepts(self) -> bool:
+        """Whether families are taken apart; that is known of non-negative codes only."""
+        return self.positive and self.aim == "concepts"
+
     def copy(self) -> Search:
         """Return a search that goes on on its own."""
         copied = copy(self)
@@ -180,7 +185,7 @@ class Search:
         can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
         complete = False
         # Before a search is over, atoms are similar because they are not apart yet.
-        if can_tell and self.positive and self.aim == "concepts" and self.n_seen >= schedule.n_visits:
+        if can_tell and self.looks_for_concepts and self.n_seen >= schedule.n_visits:
             scale = coder._replace(alpha=alpha)
             apart, shift = taken_apart(X, self.components, scale, schedule, recentres=self.recentres)
             # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
@@ -214,7 +219,8 @@ class Search:
 
     def unexplained(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> float:
         """Return the share of the squares of samples that codes without shrinkage leave."""
-        return sum_of_squares(self._code(X, self._unshrunk(alpha, n_jobs))[1]) / sum_of_squares(X)
+        squares = sum_of_squares(X)
+        return sum_of_squares(self._code(X, self._unshrunk(alpha, n_jobs))[1]) / squares if squares > 0 else 0.0
 
     def grown(self, schedule: Schedule, more: np.ndarray) -> Search:
         """Return a search for more atoms that goes on from those found."""

@@ -29,6 +29,7 @@ def alpha_for_noise(
     max_iter: int = 100,
     tol: float = 1e-3,
     offset: np.ndarray | None = None,
+    otherwise: float | None = None,
     n_jobs: int | None = None,
 ) -> float:
     """Return the penalty that correlations with atoms seldom pass by chance, in what codes leave unexplained.
@@ -48,6 +49,8 @@ def alpha_for_noise(
         Atoms in rows, of any norm.
     positive, max_iter, tol, offset, n_jobs
         As for `mcp`.
+    otherwise : float, optional
+        What to return if no sample correlates with any atom; by default that is an error.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def alpha_for_noise(
     Raises
     ------
     ValueError
-        If no sample correlates with any atom; whatever `mcp` raises.
+        If no sample correlates with any atom and ``otherwise`` is not given; whatever `mcp` raises.
 
     References
     ----------
@@ -84,6 +87,8 @@ def alpha_for_noise(
     if len(X) > _MOST_SAMPLES:
         X = X[np.sort(rng.choice(len(X), _MOST_SAMPLES, replace=False))]
     largest = largest_of_each(X, prepared, positive, offset)
+    if not largest.any() and otherwise is not None:
+        return otherwise
     if not largest.any():
         raise ValueError("X must correlate with some atom: all codes are zero for every penalty.")
     typical = float(np.median(largest[largest > 0]))

@@ -184,6 +184,20 @@ def test_nothing_can_be_learned_from_nothing(shift, method):
             DictionaryLearner(10, method=method, offset=offset).fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:all codes of")
+def test_a_given_alpha_lets_nothing_be_learned_from_nothing_with_a_warning():
+    with pytest.warns(ConvergenceWarning, match="all atoms are zero"):
+        learner = DictionaryLearner(10, alpha=0.1, random_state=0).fit(np.zeros((1000, 5)))
+    assert learner.unused_atoms_.all()
+
+
+def test_samples_that_say_nothing_leave_the_penalty_as_it_is(shift):
+    learner = DictionaryLearner(20, max_epochs=2, random_state=0).fit(shift.X_train)
+    learner.partial_fit(np.zeros((1000, shift.X_train.shape[1]))).finalize()
+    assert np.isfinite(learner.alpha_)
+    assert learner.alpha_ > 0
+
+
 def test_a_miss_names_the_parameters_of_inference(shift):
     learner = DictionaryLearner(
         20, max_epochs=2, penalty="l1", solver="fista", coding_max_iter=1, coding_tol=1e-9, random_state=0
