@@ -17,7 +17,7 @@ import numpy as np
 
 from skcode import DictionaryLearner
 from skcode.datasets import make_concept_world
-from skcode.metrics import absorption_scores, concept_scores
+from skcode.metrics import absorption_scores, concept_scores, match_dictionaries
 
 world = make_concept_world(
     15_000, 2000, n_components=120, n_features=60, n_trees=4, n_children=3, depth=2, most_frequent=0.3,
@@ -30,7 +30,8 @@ print(f"{in_families.sum()} of 120 concepts are in families, {world.codes_train.
 # Two aims
 # --------
 # ``aim="reconstruction"`` looks for the shortest description, ``aim="concepts"``, the default, for what is behind it.
-# Both explain nearly all. But in the first, *absorption* is the rule: where a child fires, its parent's code is zero.
+# Codes of both are at the level of noise here, and both explain nearly all. But in the first, *absorption* is the rule:
+# where a child fires, its parent's code is zero.
 
 learners = {
     aim: DictionaryLearner(120, aim=aim, alpha="noise", random_state=0) for aim in ("reconstruction", "concepts")
@@ -44,8 +45,8 @@ for aim, learner in learners.items():
 # %%
 # What atoms are made of
 # ----------------------
-# For the family with the most frequent root: how far each of its concepts, in columns, is in each of the atoms that are
-# nearest to them, in rows. By least squares on the directions of the family; nothing of it was known to the learners.
+# Take the family with the most frequent root. Rows are the atoms that are matched to its concepts, columns the concepts
+# in them, by least squares on the directions of the family. The learners knew nothing of these.
 
 roots = np.flatnonzero((world.parents < 0) & in_families)
 root = roots[np.argmax(world.frequencies[roots])]
@@ -57,11 +58,9 @@ directions = world.dictionary[family]
 
 def composition(learner):
     """Return the weights of the family's concepts in the atom that is matched to each of them."""
-    from scipy.optimize import linear_sum_assignment
-
-    atoms = learner.components_
-    _, matched = linear_sum_assignment(-directions @ atoms.T)
-    return np.linalg.lstsq(directions.T, atoms[matched].T, rcond=None)[0].T
+    pairs = match_dictionaries(directions, learner.components_).pairs
+    matched = learner.components_[pairs[np.argsort(pairs[:, 0]), 1]]
+    return np.linalg.lstsq(directions.T, matched.T, rcond=None)[0].T
 
 
 # %%
@@ -79,14 +78,13 @@ for row, (name, level) in enumerate(zip(names, depth, strict=True)):
     if level:
         above = names.index("root" if level == 1 else name[0])
         axes[0].plot([level - 0.75, level - 0.75, level], [above + 0.35, row, row], color="0.6", linewidth=1)
-axes[0].set_title("The family", loc="left", fontsize=11)
+axes[0].set_title("The family, and its atoms", loc="left", fontsize=11)
 axes[0].axis("off")
 for ax, (aim, found) in zip(axes[1:], weights.items(), strict=True):
-    image = ax.imshow(np.abs(found), cmap="Greens", vmin=0, vmax=1)
+    image = ax.imshow(np.abs(found), cmap="Greens", vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(13), names, fontsize=9, rotation=60)
     ax.set_yticks([])
     ax.set_xlabel("concepts")
-    ax.set_ylabel("atoms")
     ax.set_title(f'aim="{aim}"', loc="left", fontsize=11)
 fig.colorbar(image, ax=axes[1:], shrink=0.6, label="weight of the concept in the atom")
 plt.show()
