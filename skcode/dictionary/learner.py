@@ -142,7 +142,8 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         Passes over the training samples. ``"online"`` makes as many in each search, and then a finish of 4 to 30 more.
         By default these are at most 500 passes that show 80 samples for each atom: 145 where there are 2.5 distinct
         ones, 240 where there are 2, and as many as for 250 atoms where there are fewer; and at least 8, or 120 samples
-        for each atom if that is less. With fewer samples than atoms it makes 8.
+        for each atom if that is less. A search that goes on with more atoms makes half as many. With fewer samples than
+        atoms there are 8.
         ``"alternating"`` makes at most as many, by default 1000, and ``"softplus"``, by default 500.
     tol : float, default=1e-5
         ``"alternating"`` and ``"softplus"`` stop when a pass changes the dictionary by less than this share of its

@@ -134,7 +134,7 @@ class Search:
         progress = min(self.n_seen / schedule.n_visits, 1.0)
         relative, gamma = schedule.search_penalty(progress)
         coder = self._coder(relative * alpha, gamma, n_jobs)
-        codes, residuals = self._code(X, coder)
+        codes, residuals = self._code(X, self.components, coder)
         step = coder.tell(X, codes, residuals)
         statistics = self._known()
         statistics.absorb(codes, X, schedule.memory ** (len(X) / n_components))
@@ -152,7 +152,7 @@ class Search:
     def _keep(self, X, alpha, n_jobs):
         schedule = self.schedule
         coder = self._coder(self._unbiased(schedule.alpha_finish, alpha), schedule.gamma_finish, n_jobs)
-        codes, residuals = self._code(X, coder)
+        codes, residuals = self._code(X, self.components, coder)
         statistics = self._known()
         # A stream that goes on for longer than a search averages over ever more of it.
         horizon = self.reserve.capacity * max(self.n_seen / schedule.n_visits, 1.0)
@@ -175,43 +175,41 @@ class Search:
         """Polish on samples as a whole, offset removed; yield a `Step` for each round.
 
         Families of concepts are taken apart first, if the search is over. Then codes become all but unbiased, and
-        statistics are fresh in each round. Atoms that are still redundant in the
-        end become zero. ``is_all`` says that these are all samples there are. Otherwise nothing is removed if they are
-        too few to tell which atoms are used.
+        statistics are fresh in each round. Atoms that are still redundant in the end become zero. ``is_all`` says that
+        these are all samples there are. Otherwise nothing is removed if they are too few to tell which atoms are used.
         """
-        schedule = self.schedule
+        schedule, components, shift = self.schedule, self.components, self.shift
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
-        can_tell = is_all or self._code(X, coder)[0].nnz >= schedule.uses_to_judge * n_components
+        can_tell = is_all or self._code(X, components, coder)[0].nnz >= schedule.uses_to_judge * n_components
         complete = False
         # Before a search is over, atoms are similar because they are not apart yet.
         if can_tell and self.looks_for_concepts and self.n_seen >= schedule.n_visits:
             scale = coder._replace(alpha=alpha)
-            apart, shift = taken_apart(X, self.components, scale, schedule, recentres=self.recentres)
+            apart, more = taken_apart(X, components, scale, schedule, recentres=self.recentres)
             # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
-            complete = apart is not self.components
-            self.components, self.shift, X = apart, self.shift + shift, X - shift
+            complete = apart is not components
+            components, shift, X = apart, shift + more, X - more
         if can_tell and self.positive and not complete:
-            self.components = mended(X, self.components, coder, schedule)
+            components = mended(X, components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
             last = done == n_rounds - 1
             relative = schedule.finish_alpha(done / (n_rounds - 1))
             coder = self._coder(self._unbiased(relative, alpha), schedule.gamma_finish, n_jobs)
-            statistics = Statistics(*self.components.shape, self.components.dtype)
-            codes, residuals = self._code(X, coder)
+            statistics = Statistics(*components.shape, components.dtype)
+            codes, residuals = self._code(X, components, coder)
             step = coder.tell(X, codes, residuals)
             statistics.absorb(codes, X)
             self._noise = chance_correlation(residuals, codes)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
-            components = self.components
             if can_tell and not complete and schedule.is_replacing(done, n_rounds):
                 components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
                 step = step._replace(n_replaced=n_replaced)
             components = updated(components, statistics, schedule.finish_sweeps)
             if can_tell and last:
                 components = self._without_surplus(components, usage, statistics, n_jobs)
-            self.components, self._statistics, self._evidence = components, statistics, None
+            self.components, self.shift, self._statistics, self._evidence = components, shift, statistics, None
             if last:
                 self.is_over = self.n_seen >= schedule.n_visits
                 self._rests_on, self._due = len(X), max(schedule.finished_again * self.n_seen, schedule.n_visits)
@@ -219,8 +217,8 @@ class Search:
 
     def unexplained(self, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> float:
         """Return the share of the squares of samples that codes without shrinkage leave."""
-        squares = sum_of_squares(X)
-        return sum_of_squares(self._code(X, self._unshrunk(alpha, n_jobs))[1]) / squares if squares > 0 else 0.0
+        residuals, squares = self._code(X, self.components, self._unshrunk(alpha, n_jobs))[1], sum_of_squares(X)
+        return sum_of_squares(residuals) / squares if squares > 0 else 0.0
 
     def grown(self, schedule: Schedule, more: np.ndarray) -> Search:
         """Return a search for more atoms that goes on from those found."""
@@ -251,9 +249,9 @@ class Search:
         """Return a penalty that is as low as wanted, but not below what noise reaches by chance."""
         return max(relative * alpha, min(self._noise, self.schedule.alpha_last * alpha))
 
-    def _code(self, X, coder):
-        codes = coder.codes(X, self.components)
-        return codes, X - codes @ self.components
+    def _code(self, X, components, coder):
+        codes = coder.codes(X, components)
+        return codes, X - codes @ components
 
     def _known(self):
         """Return the statistics, which a search at rest has in short."""
