@@ -143,7 +143,8 @@ def most_energetic(data, n):
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     directory = output_directory(options.output)
-    paths = writable(directory, [f"concept_worlds.{ending}" for ending in ("json", "csv", "png")])
+    endings = ("json", "csv", "png") if options.figure else ("json", "csv")
+    paths = writable(directory, [f"concept_worlds.{ending}" for ending in endings])
     rows = []
     with threadpoolctl.threadpool_limits(options.n_jobs), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -153,6 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
                 data = world(name, seed, options)
                 if "probes" in options.contestants:
                     rows.append(common(name, seed, None, "probes", "logistic probes") | probes(data, seed))
+                    show(rows[-1:], data)
                 for width in options.widths or [len(data.dictionary) // 4, len(data.dictionary)]:
                     found = [row for each in options.contestants if each != "probes"
                              for row in judged(each, name, data, width, seed, options)]  # fmt: skip
@@ -161,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     write_results(*paths[:2], {name: value for name, value in vars(options).items() if name != "output"}, rows)
     if options.figure:
         draw(rows, paths[-1])
-    print("\nWritten: " + ", ".join(str(path) for path in paths[: 3 if options.figure else 2]))
+    print("\nWritten: " + ", ".join(str(path) for path in paths))
 
 
 def parse(arguments):
@@ -190,7 +192,7 @@ def parse(arguments):
         import matplotlib  # noqa: F401
     except ImportError:
         print("no figure: matplotlib is not installed", file=sys.stderr)
-    options.figure = "matplotlib" in sys.modules
+    options.figure = "matplotlib" in sys.modules and options.contestants != ["probes"]
     return options
 
 
@@ -332,13 +334,14 @@ def show(rows, data):
          cell(row, "seconds", 0), cell(row, "peak_gigabytes", 1)]
         for row in rows
     ]  # fmt: skip
+    atoms = f"{first['width']} atoms" if first["width"] else f"{PROBED} concepts"
     print_table(
         f"World {first['world']}: {len(data.dictionary)} concepts in {data.dictionary.shape[1]} dimensions, "
-        f"{len(data.X_train)} samples; {first['width']} atoms, seed {first['seed']}",
+        f"{len(data.X_train)} samples; {atoms}, seed {first['seed']}",
         columns, table,
         [
             f"found: share of the concepts of {OFTEN} firings or more with an atom of cosine above {FOUND}; chance F1 "
-            f"{first['chance_f1']:.3f}, chance cosine {first['chance_cosine']:.3f}; best: F1 over penalties"
+            f"{cell(first, 'chance_f1')}, chance cosine {cell(first, 'chance_cosine')}; best: F1 over penalties"
         ],
     )  # fmt: skip
     sys.stdout.flush()

@@ -69,3 +69,10 @@ def test_tiny_run(job, tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "World S: 30 concepts in 20 dimensions, 300 samples; 10 atoms, seed 0" in out
     assert "skcode DictionaryLearner" in out
+
+
+def test_probes_alone_need_no_figure(job, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(job, "OFTEN", 5)
+    job.main(["--contestants", "probes", *SMALL, "--output", str(tmp_path)])
+    assert "logistic probes" in capsys.readouterr().out
+    assert not (tmp_path / "concept_worlds.png").exists()
