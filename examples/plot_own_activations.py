@@ -95,7 +95,7 @@ print(f"{(codes != 0).sum(axis=1).mean():.1f} concepts in a sample, alpha = {lea
 # * ``offset="mean"`` takes away what all activations have in common, before an atom is spent on it. Where one concept
 #   of a group is always on, such as one of ten digits, the mean holds a bit of each, and one of them may come to be
 #   told by the absence of the others; ``offset=None`` takes nothing away.
-# * ``alpha`` was chosen by the scale of the data. Twice as much gives fewer concepts for each sample, and explains
+# * ``alpha`` was chosen by the level of noise. Twice as much gives fewer concepts for each sample, and explains
 #   less; :func:`~skcode.model_selection.l0_path` shows the whole exchange. If you would rather say how many, keep the
 #   dictionary and let :class:`~skcode.FISTACoder` find the penalty. A penalty shrinks codes, and what they lack counts
 #   as unexplained. ``debias=True`` gives it back; then compare with an autoencoder of as many concepts in a sample.

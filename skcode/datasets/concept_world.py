@@ -34,13 +34,13 @@ _FIXED_POINT_STEPS = 200  # with 8 trees of 4 children, frequencies are within 1
 class ConceptWorld:
     """A world of concepts in families, of Zipfian frequencies, that fire together more or less often than by chance.
 
-    As activations of language models are thought to be, after SynthSAEBench [1]_. The first ``n_trees`` concepts, which
-    are the most frequent, are roots. Their children follow, then the children of these, down to ``depth``. All others
-    have no family. A child fires only if its parent does, and of siblings at most one fires. Each concept fires as
-    often as the power law wants, or as its parent has room for. Beyond that, firing depends on 25 common factors, by a
-    Gaussian copula. Magnitudes are normal and clipped at 0. Their means fall from 5 for the most frequent concept to 4
-    for the least; their standard deviations are drawn for each concept, as absolute values of a normal of mean and
-    standard deviation 0.5.
+    Activations of language models are thought to be like that; the world follows SynthSAEBench [1]_. The first
+    ``n_trees`` concepts, which are the most frequent, are roots. Their children follow, then the children of these,
+    down to ``depth``. All others have no family. A child fires only if its parent does, and of siblings at most one
+    fires. Each concept fires as often as the power law wants, or as its parent has room for. Beyond that, firing
+    depends on 25 common factors, by a Gaussian copula. Magnitudes are normal and clipped at 0. Their means fall from 5
+    for the most frequent concept to 4 for the least; their standard deviations are drawn for each concept, as absolute
+    values of a normal of mean and standard deviation 0.5.
 
     Parameters
     ----------

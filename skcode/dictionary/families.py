@@ -158,8 +158,9 @@ class Tree(NamedTuple):
 def joined(members: np.ndarray) -> Tree:
     """Join the two groups with the most similar means, again and again, until chance would do as well.
 
-    Chance is the largest cosine of all pairs of as many random directions as there are groups. It is not the average
-    linkage of all pairs of members, nor any other of scipy: what single members have at random, means have less of.
+    Chance is the largest cosine of all pairs of as many random directions as there are groups. Similar are the *means*
+    of groups. Members of two groups have cosines by chance, and the average linkage of all their pairs keeps that
+    chance, while means average it away.
     """
     n, n_features = members.shape
     means, sizes = list(members.astype(np.float64)), np.ones(2 * n)
