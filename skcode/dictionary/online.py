@@ -16,8 +16,8 @@ class OnlineLearning:
 
     A dictionary with fewer atoms than there are concepts is not the best part of one that has them all: what has no
     atom leans on what has. So, with ``aim="concepts"``, a search that leaves much unexplained goes on with twice as
-    many atoms, and so on. The finish takes what the last one has found, and keeps as many atoms as were asked for,
-    those with the most energy.
+    many atoms, and so on, as long as these explain much of what was left. The finish takes what the last one that did
+    has found, and keeps as many atoms as were asked for, those with the most energy.
 
     Parameters
     ----------
@@ -73,16 +73,21 @@ class OnlineLearning:
 
     def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
         """Learn; yield for each pass and each round of the finish what it showed, and whether it was the last."""
-        search, before = self.search, np.inf
+        search, growth = self.search, self.search.schedule.growth
         yield from self._searched(search)
-        for schedule in self._schedules[1:]:
-            left = search.unexplained(self._some(search.schedule.growth.n_judging), self._alpha, self._n_jobs)
-            if not schedule.growth.goes_on(left, before):
+        wider = self._schedules[1:]
+        judging = self._some(growth.n_judging if wider else 0)
+        left = search.unexplained(judging, self._alpha, self._n_jobs) if wider else 0.0
+        for schedule in wider:
+            if left <= growth.enough:
                 break
-            before = left
             more = self._rng.standard_normal((schedule.n_components - len(search.components), self._X.shape[1]))
-            search = search.grown(schedule, more)
-            yield from self._searched(search)
+            wide = search.grown(schedule, more)
+            yield from self._searched(wide)
+            before, left = left, wide.unexplained(judging, self._alpha, self._n_jobs)
+            if not growth.has_paid(left, before):
+                break
+            search = wide
         X = self._some(self._n_finish(search.schedule))
         left = search.schedule.n_rounds(len(X))
         for step in search.finish(X, self._alpha, is_all=True, n_jobs=self._n_jobs):

@@ -85,9 +85,9 @@ class Growth:
         wide = [n_components << doubling for doubling in range(1, self.doublings + 1)]
         return [width for width in wide if width <= min(self.widest, n_samples // self.fewest_samples)]
 
-    def goes_on(self, unexplained: float, before: float) -> bool:
-        """Tell whether it pays to search for twice as many, by what is left of samples, and was with half as many."""
-        return unexplained > self.enough and unexplained <= (1 - self.pays) * before
+    def has_paid(self, unexplained: float, before: float) -> bool:
+        """Tell whether twice as many atoms are worth it, by what is left of samples, and was before."""
+        return unexplained <= (1 - self.pays) * before
 
 
 @dataclass(frozen=True, kw_only=True)

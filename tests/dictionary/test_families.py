@@ -9,7 +9,7 @@ from skcode._training import hold_out
 from skcode.datasets import make_concept_world
 from skcode.dictionary.coding import Coder
 from skcode.dictionary.families import atoms_of, joined, taken_apart, wholes
-from skcode.dictionary.schedule import Families, Schedule
+from skcode.dictionary.schedule import Families, Growth, Schedule
 from skcode.metrics import concept_scores
 from skcode.solvers import alpha_for_noise
 
@@ -183,10 +183,23 @@ def test_few_atoms_are_the_best_of_many(small_world):
     assert more.components_.shape == (60, 60)
 
 
-@pytest.mark.parametrize(("unexplained", "before", "goes_on"), [(0.04, 1, False), (0.3, 0.4, False), (0.2, 0.4, True)])
-def test_more_atoms_are_searched_for_where_that_pays(unexplained, before, goes_on):
+def test_more_atoms_that_do_not_pay_are_dropped(small_world, monkeypatch):
+    X = small_world.X_train[:5000]
+    with monkeypatch.context() as patch:
+        patch.setattr(Growth, "has_paid", lambda *given: False)
+        tried = DictionaryLearner(40, random_state=0).fit(X)
+        patch.setattr(Growth, "widths", lambda *given: [])
+        alone = DictionaryLearner(40, random_state=0).fit(X)
+    grown = DictionaryLearner(40, random_state=0).fit(X)
+    assert alone.n_iter_ < tried.n_iter_
+    np.testing.assert_array_equal(tried.components_, alone.components_)
+    assert not np.allclose(tried.components_, grown.components_)
+
+
+def test_more_atoms_are_searched_for_where_there_are_samples():
     growth = Schedule.of_fit(100, 10_000).growth
-    assert growth.goes_on(unexplained, before) == goes_on
+    assert growth.has_paid(0.2, 0.4)
+    assert not growth.has_paid(0.3, 0.4)
     assert growth.widths(100, 10_000) == [200]
     assert growth.widths(100, 16_000) == [200, 400]
     assert growth.widths(16_000, 10**7) == []
