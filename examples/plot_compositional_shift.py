@@ -62,7 +62,7 @@ coders = {
     "DL-FISTA": DictionaryLearner(n_components, method="alternating", penalty="l1", max_epochs=150, random_state=0)
     .fit(X)
     .transform,
-    "DictionaryLearner": DictionaryLearner(n_components, random_state=0).fit(X).transform,
+    "DictionaryLearner": DictionaryLearner(n_components, penalty="l1", random_state=0).fit(X).transform,
     "oracle": OracleCoder(data.dictionary, alpha=alpha).fit(X).transform,
 }
 

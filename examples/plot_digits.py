@@ -5,7 +5,7 @@ Concepts in a real network
 A small network reads two digits side by side, so that its hidden activations mix two concepts: which digit is on the
 left, and which on the right. Single codes, of an autoencoder or on a learned dictionary, tell them far better than
 single neurons. When digits meet in pairs that were never seen, neurons lose a quarter of what they told above chance,
-codes of the autoencoder a twentieth, and codes on the learned dictionary half of that or less. (That is with as many
+codes of the autoencoder a fortieth, and codes on the learned dictionary half of that. (That is with as many
 features as neurons; of twice as many, the autoencoder's tell more, and lose more.)
 """
 

@@ -33,7 +33,7 @@ grid = [
         "coder": [SparseAutoencoder(50, activation="jumprelu", max_epochs=60, random_state=0)],
         "coder__target_l0": [3, 5, 10],
     },
-    {"coder": [DictionaryLearner(50, random_state=0)], "coder__alpha": [0.05, 0.1, 0.2]},
+    {"coder": [DictionaryLearner(50, random_state=0)], "coder__penalty": ["l1", "mcp"]},
 ]
 search = GridSearchCV(pipeline, grid, cv=3).fit(data.X_train, data.y_train)
 

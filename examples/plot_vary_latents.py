@@ -27,7 +27,7 @@ def contestants(n, dictionary):
     """Return the methods, for n concepts."""
     return {
         "oracle": OracleCoder(dictionary),
-        "DictionaryLearner": DictionaryLearner(n, alpha=0.1, random_state=0),
+        "DictionaryLearner": DictionaryLearner(n, alpha=0.1, penalty="l1", random_state=0),
         "DL-FISTA, 30 rounds": DictionaryLearner(
             n, alpha=0.1, method="alternating", penalty="l1", max_epochs=30, random_state=0
         ),

@@ -28,7 +28,7 @@ for k in active:
     data = make_compositional_shift(4000, 120, k, random_state=0)
     contestants = (
         OracleCoder(data.dictionary),
-        DictionaryLearner(120, alpha=0.1, random_state=0),
+        DictionaryLearner(120, alpha=0.1, penalty="l1", random_state=0),
         SparseAutoencoder(120, n_active=k, max_epochs=60, random_state=0),
     )
     for found, contestant in zip(reports.values(), contestants, strict=True):

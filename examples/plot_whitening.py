@@ -32,6 +32,7 @@ X_train, X_val = data.X_train @ stretch, data.X_val @ stretch
 # learner, :class:`~skcode.preprocessing.PCAWhitener` goes before it in a pipeline; what it does, ``inverse_transform``
 # undoes.
 
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skcode import DictionaryLearner, SparseAutoencoder
@@ -39,12 +40,12 @@ from skcode.metrics import mcc_score, unexplained_variance
 from skcode.preprocessing import PCAWhitener
 
 sae = {"n_components": 100, "n_active": 5, "max_epochs": 60, "random_state": 0}
-learner = DictionaryLearner(100, offset="mean", random_state=0)
+learner = DictionaryLearner(100, aim="reconstruction", offset="mean", random_state=0)
 contestants = {
     ("autoencoder, TopK", False): SparseAutoencoder(**sae),
     ("autoencoder, TopK", True): SparseAutoencoder(**sae, whiten=True),
     ("DictionaryLearner", False): learner,
-    ("DictionaryLearner", True): make_pipeline(PCAWhitener(), DictionaryLearner(100, random_state=0)),
+    ("DictionaryLearner", True): make_pipeline(PCAWhitener(), clone(learner).set_params(offset=None)),
 }
 scores, missed, sparsity = {}, {}, {}
 for key, contestant in contestants.items():
