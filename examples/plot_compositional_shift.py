@@ -53,15 +53,14 @@ topk, relu, jumprelu = (
     SparseAutoencoder(n_components, activation=name, n_active=n_active, random_state=0).fit(X)
     for name in ("topk", "relu", "jumprelu")
 )
+dl_fista = DictionaryLearner(n_components, method="alternating", penalty="l1", max_epochs=150, random_state=0)
 coders = {
     "linear probe": RidgeCV(np.logspace(-6, 2, 9)).fit(X, data.codes_train).predict,
     "autoencoder, ReLU": relu.transform,
     "autoencoder, JumpReLU": jumprelu.transform,
     "autoencoder, TopK": topk.transform,
     "FISTA on TopK's dictionary": FISTACoder(topk.components_, offset=topk.offset_, alpha=alpha).fit(X).transform,
-    "DL-FISTA": DictionaryLearner(n_components, method="alternating", penalty="l1", max_epochs=150, random_state=0)
-    .fit(X)
-    .transform,
+    "DL-FISTA": dl_fista.fit(X).transform,
     "DictionaryLearner": DictionaryLearner(n_components, penalty="l1", random_state=0).fit(X).transform,
     "oracle": OracleCoder(data.dictionary, alpha=alpha).fit(X).transform,
 }
