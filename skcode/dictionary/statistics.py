@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import solve
+from scipy.linalg import cho_factor, cho_solve
 
 from .._compiled import ALLOCATES, FUSED, compiled
 from .._norms import unit_rows
@@ -124,7 +124,9 @@ def _solved(components: np.ndarray, statistics: Statistics) -> np.ndarray:
         return components
     B += ridge[:, None] * components
     A[np.diag_indices_from(A)] += ridge
-    return solve(A, B, assume_a="pos", overwrite_a=True, overwrite_b=True).astype(components.dtype)
+    # The transpose of a symmetric matrix is itself, in the order in which LAPACK needs no copy.
+    factor = cho_factor(A.T, overwrite_a=True, check_finite=False)
+    return cho_solve(factor, B, check_finite=False).astype(components.dtype)
 
 
 def least_squares(
