@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import betaincinv
 
 from .._norms import unit_rows
 from .coding import Coder
 from .schedule import Families, Schedule
 from .statistics import least_squares
 
+_NO_CHANCE = 0.01  # that any of all pairs of random directions are as similar
 _ROWS_AT_ONCE = 1024  # whose cosines with all others are held: 40 MB at n=10,000
 
 
@@ -56,28 +58,27 @@ def taken_apart(
     at_work = rule.coder(coder)
     last = coder._replace(alpha=schedule.alpha_finish * coder.alpha, gamma=schedule.gamma_finish)
     judging = X[:: max(len(X) // rule.n_judging, 1)]
-    shift = np.zeros(X.shape[1], X.dtype)
-    best, lowest = (components, shift), last.objective(judging, components)
-    trial, before = components, np.inf
+    given = (components, np.zeros(X.shape[1], X.dtype))
+    best, lowest = given, np.inf
     for _ in range(rule.at_most):
-        trial = trial[trial.any(axis=1)]
+        trial, shift = best[0][best[0].any(axis=1)], best[1]
         tree = joined(wholes(trial, at_work.codes(X - shift, trial), rule))
         if not tree.is_joined:
             break
+        before = lowest
         trial = unit_rows(atoms_of(tree, rule)).astype(components.dtype)
         for _ in range(rule.n_rounds):
             trial, shift, energy = _improved(X, trial, shift, at_work, rule, recentres)
             if not len(trial):  # none of them was used enough
-                return best
-        chosen = np.sort(np.argsort(-energy, kind="stable")[: len(components)])
-        trial = np.concatenate([trial[chosen], np.zeros_like(components[len(chosen) :])])
-        objective = last.objective(judging - shift, trial)
-        if objective < lowest:
-            best, lowest = (trial, shift), objective
-        if objective > (1 - rule.least_gain) * before:
+                break
+            chosen = np.sort(np.argsort(-energy, kind="stable")[: len(components)])
+            candidate = np.concatenate([trial[chosen], np.zeros_like(components[len(chosen) :])])
+            objective = last.objective(judging - shift, candidate)
+            if objective < lowest:  # a concept without an atom pulls the others away, further in each round
+                best, lowest = (candidate, shift), objective
+        if lowest > (1 - rule.least_gain) * before:
             break
-        before = objective
-    return best
+    return best if lowest < last.objective(judging, components) else given
 
 
 def wholes(components: np.ndarray, codes: sp.csr_array, rule: Families) -> np.ndarray:
@@ -158,9 +159,10 @@ class Tree(NamedTuple):
 def joined(members: np.ndarray) -> Tree:
     """Join the two groups with the most similar means, again and again, until chance would do as well.
 
-    Chance is the largest cosine of all pairs of as many random directions as there are groups. Similar are the *means*
-    of groups. Members of two groups have cosines by chance, and the average linkage of all their pairs keeps that
-    chance, while means average it away.
+    Chance is what one pair of as many random directions as there are groups is expected to reach. That may join a pair
+    of concepts that have nothing in common, so there are no joins at all unless some pair is more similar than that.
+    Similar are the *means* of groups. Members of two groups have cosines by chance, and the average linkage of all
+    their pairs keeps that chance, while means average it away.
     """
     n, n_features = members.shape
     means, sizes = list(members.astype(np.float64)), np.ones(2 * n)
@@ -179,10 +181,11 @@ def joined(members: np.ndarray) -> Tree:
 
     look(np.arange(n))
     pairs = [(-1, -1)] * n
-    for n_groups in range(n, 1, -1):
+    has_families = n > 1 and cosine.max() > chance_cosine(n**2 / 2 / _NO_CHANCE, n_features)
+    for n_groups in range(n, 1, -1) if has_families else ():
         one = int(np.where(live, cosine, -np.inf).argmax())
         other = int(nearest[one])
-        if cosine[one] <= np.sqrt(2 * np.log(n_groups**2 / 2) / n_features):
+        if cosine[one] <= chance_cosine(n_groups**2 / 2, n_features):
             break
         first, second = group[one], group[other]
         size = sizes[first] + sizes[second]
@@ -199,6 +202,17 @@ def joined(members: np.ndarray) -> Tree:
         nearest[closer], cosine[closer] = one, cosines[closer]
         look(np.flatnonzero(stale))
     return Tree(np.array(means).reshape(-1, n_features), np.array(pairs, np.intp).reshape(-1, 2), group[live])
+
+
+def chance_cosine(n_pairs: float, n_features: int) -> float:
+    """Return the cosine that one of so many pairs of random directions is expected to exceed.
+
+    The squared cosine of a pair has a beta distribution.
+    """
+    if n_features == 1:
+        return 1.0
+    both_signs = min(2 / n_pairs, 1.0)
+    return float(np.sqrt(1 - betaincinv((n_features - 1) / 2, 0.5, both_signs)))
 
 
 def atoms_of(tree: Tree, rule: Families) -> np.ndarray:

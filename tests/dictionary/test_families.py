@@ -8,7 +8,7 @@ from skcode import DictionaryLearner
 from skcode._training import hold_out
 from skcode.datasets import make_concept_world
 from skcode.dictionary.coding import Coder
-from skcode.dictionary.families import atoms_of, joined, taken_apart, wholes
+from skcode.dictionary.families import atoms_of, chance_cosine, joined, taken_apart, wholes
 from skcode.dictionary.schedule import Families, Growth, Schedule
 from skcode.metrics import concept_scores
 from skcode.solvers import alpha_for_noise
@@ -181,6 +181,19 @@ def test_few_atoms_are_the_best_of_many(small_world):
     assert scores.f1 > of_alone.f1 + 0.1
     more = learner.partial_fit(small_world.X_test[:200])
     assert more.components_.shape == (60, 60)
+
+
+@pytest.mark.parametrize("n_features", [3, 20, 200])
+def test_chance_is_what_random_directions_reach(rng, n_features):
+    largest = []
+    for _ in range(200):
+        units = rng.standard_normal((60, n_features))
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+        cosines = units @ units.T
+        largest.append(cosines[np.triu_indices(60, 1)].max())
+    assert np.median(largest) == pytest.approx(chance_cosine(60**2 / 2, n_features), abs=0.02)
+    assert chance_cosine(1, n_features) == pytest.approx(0, abs=1e-6)
+    assert chance_cosine(100, 1) == 1
 
 
 def test_more_atoms_that_do_not_pay_are_dropped(small_world, monkeypatch):
