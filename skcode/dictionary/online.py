@@ -73,21 +73,25 @@ class OnlineLearning:
 
     def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
         """Learn; yield for each pass and each round of the finish what it showed, and whether it was the last."""
-        search, growth = self.search, self.search.schedule.growth
+        search = wide = self.search
+        growth = search.schedule.growth
         yield from self._searched(search)
         wider = self._schedules[1:]
         judging = self._some(growth.n_judging if wider else 0)
-        left = search.unexplained(judging, self._alpha, self._n_jobs) if wider else 0.0
+        left = kept = search.unexplained(judging, self._alpha, self._n_jobs) if wider else 0.0
+        n_doublings = 0
         for schedule in wider:
             if left <= growth.enough:
                 break
-            more = self._rng.standard_normal((schedule.n_components - len(search.components), self._X.shape[1]))
-            wide = search.grown(schedule, more)
+            more = self._rng.standard_normal((schedule.n_components - len(wide.components), self._X.shape[1]))
+            wide = wide.grown(schedule, more)
             yield from self._searched(wide)
             before, left = left, wide.unexplained(judging, self._alpha, self._n_jobs)
-            if not growth.has_paid(left, before):
+            n_doublings += 1
+            if growth.has_paid(left, kept, n_doublings):
+                search, kept, n_doublings = wide, left, 0
+            elif not growth.has_hope(left, before):
                 break
-            search = wide
         X = self._some(self._n_finish(search.schedule))
         left = search.schedule.n_rounds(len(X))
         for step in search.finish(X, self._alpha, is_all=True, n_jobs=self._n_jobs):

@@ -73,7 +73,11 @@ class Growth:
     widest: int = 16_384  # atoms, whose matrices take 1 GB each in float32
     fewest_samples: int = 40  # for each atom
     enough: float = 0.05  # unexplained: less is not worth a search. S leaves .18 at a quarter, .011 at full width
-    pays: float = 0.4  # of what was left, that twice as many atoms explain; with noise of 0 dB it is at most .29
+    # Of what was left, the share that each doubling explains if it pays. Of independent concepts, it takes two: at a
+    # quarter of 1,024, the first explains .34, and the second nearly all. With noise of 0 dB a doubling explains at
+    # most .29.
+    pays: float = 0.4
+    hope: float = 0.3  # the share from which it is worth a look at twice as many again
     # Share of its schedule that a search for more atoms skips, since it goes on from those found. From .5, F1 is as
     # from new atoms (.989 to .991, seeds 100 to 105), from .7 .976 to .990. Small worlds (40 and 60 of 120 concepts, 12
     # fits) have .85 from new atoms, .82 from .3, .85 from .5, .89 from .7. With 30 atoms (3 fits) they lose by it: .91
@@ -86,9 +90,13 @@ class Growth:
         wide = [n_components << doubling for doubling in range(1, self.doublings + 1)]
         return [width for width in wide if width <= min(self.widest, n_samples // self.fewest_samples)]
 
-    def has_paid(self, unexplained: float, before: float) -> bool:
-        """Tell whether twice as many atoms are worth it, by what is left of samples, and was before."""
-        return unexplained <= (1 - self.pays) * before
+    def has_paid(self, unexplained: float, before: float, n_doublings: int = 1) -> bool:
+        """Tell whether so many doublings are worth it, by what is left of samples, and was before."""
+        return unexplained <= (1 - self.pays) ** n_doublings * before
+
+    def has_hope(self, unexplained: float, before: float) -> bool:
+        """Tell whether a doubling explains enough that with the next one it may pay."""
+        return unexplained <= (1 - self.hope) * before
 
 
 @dataclass(frozen=True, kw_only=True)

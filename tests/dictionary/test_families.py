@@ -213,6 +213,10 @@ def test_more_atoms_are_searched_for_where_there_are_samples():
     growth = Schedule.of_fit(100, 10_000).growth
     assert growth.has_paid(0.2, 0.4)
     assert not growth.has_paid(0.3, 0.4)
+    assert not growth.has_paid(0.16, 0.4, 2)
+    assert growth.has_paid(0.14, 0.4, 2)
+    assert growth.has_hope(0.27, 0.4)
+    assert not growth.has_hope(0.29, 0.4)
     assert growth.widths(100, 10_000) == [200]
     assert growth.widths(100, 16_000) == [200, 400]
     assert growth.widths(16_000, 10**7) == []
