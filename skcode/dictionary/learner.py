@@ -538,7 +538,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
     def _what_fills_memory(self):
         n = self.n_components
         size = "" if n is None else f", {8e-9 * n**2:.2g} GB for n_components={n} in float64"
-        return f"Learning takes matrices with a number for each pair of components{size}."
+        grows = self.positive and self.aim == "concepts" and _METHODS[self.method].aims
+        more = " With aim='concepts', fit searches for up to four times as many atoms." if grows else ""
+        return f"Learning takes matrices with a number for each pair of components{size}.{more}"
 
     def _take(self, components):
         self._set_components(components)

@@ -390,9 +390,11 @@ def test_what_fills_memory_is_told(shift, monkeypatch):
         raise MemoryError("Unable to allocate 117. MiB for an array with shape (1024, 30000)")
 
     monkeypatch.setattr(search, "Statistics", full)
-    with pytest.raises(MemoryError) as told:
-        DictionaryLearner(300, max_epochs=1).fit(shift.X_train)
-    assert "each pair of components, 0.00072 GB for n_components=300" in told.value.__notes__[0]
+    for aim, is_told in (("concepts", True), ("reconstruction", False)):
+        with pytest.raises(MemoryError) as told:
+            DictionaryLearner(300, aim=aim, max_epochs=1).fit(shift.X_train)
+        assert "each pair of components, 0.00072 GB for n_components=300" in told.value.__notes__[0]
+        assert ("searches for up to four times as many" in told.value.__notes__[0]) == is_told
 
 
 def test_a_mean_that_nothing_subtracts_is_told_of(superposed):
