@@ -480,9 +480,9 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         """Return a copy of the search, at the components that there are, which somebody may have assigned."""
         if self._search is None:
             raise ValueError("A stream goes on from what method='online' has learned: call fit, or use a clone.")
-        check_unchanged(self, len(self._search.components), positive=self._search.positive, aim=self._search.aim)
+        check_unchanged(self, self._search.n_wanted, positive=self._search.positive, aim=self._search.aim)
         search = self._search.copy()
-        if not np.array_equal(search.components, self.components_):
+        if not np.array_equal(search.dictionary, self.components_):
             search.move_to(self.components_)
         return search
 
@@ -506,7 +506,7 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
             for step in search.finish(X, scale, is_all=False, n_jobs=self.n_jobs):
                 record(self, step.record(), "pass", of="of at most")
             self._move_offset(search)
-        self._take(search.components)
+        self._take(search.dictionary)
         if finishes:
             self._know_noise(search.reserve.samples)
         self._search = search

@@ -17,7 +17,7 @@ class OnlineLearning:
     A dictionary with fewer atoms than there are concepts is not the best part of one that has them all: what has no
     atom leans on what has. So, with ``aim="concepts"``, a search that leaves much unexplained goes on with twice as
     many atoms, and so on, as long as these explain much of what was left. The finish takes what the last one that did
-    has found, and keeps as many atoms as were asked for, those with the most energy.
+    has found. The dictionary is as many of its atoms as were asked for, those with the most energy.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class OnlineLearning:
     Attributes
     ----------
     search : Search
-        What has learned as many atoms as were asked for.
+        What has learned the dictionary, and may know more atoms.
     n_passes : int
         How many passes there are at most, rounds of the finish included.
     """
@@ -69,7 +69,7 @@ class OnlineLearning:
     @property
     def components(self) -> np.ndarray:
         """The dictionary of the moment, of shape (n_components, n_features)."""
-        return self.search.components
+        return self.search.dictionary
 
     def passes(self) -> Iterator[tuple[dict[str, float], bool]]:
         """Learn; yield for each pass and each round of the finish what it showed, and whether it was the last."""
@@ -96,8 +96,8 @@ class OnlineLearning:
         left = search.schedule.n_rounds(len(X))
         for step in search.finish(X, self._alpha, is_all=True, n_jobs=self._n_jobs):
             left -= 1
-            if not left and search is not self.search:
-                self.search = search.narrowed(self.search.schedule, X, self._alpha, self._n_jobs)
+            if not left:
+                self.search = search
             yield step.record(), left == 0
 
     def _searched(self, search):

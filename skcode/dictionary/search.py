@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from copy import copy
 
 import numpy as np
-import scipy.sparse as sp
 
 from .._norms import unit_rows
 from .coding import Coder, Step, chance_correlation, sum_of_squares
@@ -26,7 +25,7 @@ from .opposites import mended
 from .redundancy import directions_of, redundancy_threshold, redundant_atoms
 from .reserve import Reserve
 from .schedule import Schedule
-from .statistics import Statistics, least_squares, updated
+from .statistics import Statistics, updated
 
 _NORMS_KEPT = 10_000  # latest norms of samples, whose median is the scale of a stream
 
@@ -49,11 +48,15 @@ class Search:
         Whether a finish takes families of concepts apart.
     recentres : bool
         Whether it then may find that something else is to be subtracted from samples.
+    n_wanted : int or None
+        How many atoms the dictionary has, if fewer than are searched for.
 
     Attributes
     ----------
     components : ndarray of shape (n_components, n_features)
         The atoms of the moment; after a finish, zero where they are not needed.
+    dictionary : ndarray of shape (n_wanted, n_features)
+        Those with the most energy at the latest finish, or all.
     n_seen : int
         Samples seen in steps.
     shift : ndarray of shape (n_features,)
@@ -68,13 +71,15 @@ class Search:
 
     def __init__(
         self, components: np.ndarray, schedule: Schedule, *, positive: bool, aim: str = "concepts",
-        recentres: bool = False,
+        recentres: bool = False, n_wanted: int | None = None,
     ):  # fmt: skip
         self.components = components
         self.schedule = schedule
         self.positive = positive
         self.aim = aim
         self.recentres = recentres
+        self.n_wanted = len(components) if n_wanted is None else n_wanted
+        self._kept = slice(self.n_wanted)  # places of the atoms of the dictionary
         self.shift = np.zeros(components.shape[1], components.dtype)
         self.n_seen = self._checked = schedule.n_skipped  # _checked: when redundant atoms were last looked for
         self.is_over = False
@@ -84,9 +89,17 @@ class Search:
         self._evidence = None  # what is left of the statistics of a search at rest
         self._usage = np.zeros(len(components))
         self._threshold = redundancy_threshold(*components.shape, schedule.redundancy, positive=positive)
+        # Whether families have come apart. From then on, atoms to spare stay so: slips of elders that are not upright
+        # yet would take their places.
+        self._is_apart = False
         self._noise = 0.0  # correlations with an atom that are to be expected by chance
         self._rests_on = 0  # samples of a fit, or of the latest finish
         self._due = schedule.n_visits  # samples seen when a stream is to be finished by itself
+
+    @property
+    def dictionary(self) -> np.ndarray:
+        """Atoms that were asked for."""
+        return self.components[self._kept]
 
     @property
     def looks_for_concepts(self) -> bool:
@@ -110,11 +123,12 @@ class Search:
         self._statistics = None
         self.reserve = Reserve(self.reserve.capacity)
 
-    def move_to(self, components: np.ndarray) -> None:
-        """Go on from other atoms, which are taken to be as firm as those they replace."""
+    def move_to(self, dictionary: np.ndarray) -> None:
+        """Go on from another dictionary, whose atoms are taken to be as firm as those they replace."""
         self._evidence = self._known().evidence
         self._statistics = None
-        self.components = components
+        self.components = np.array(self.components)
+        self.components[self._kept] = dictionary
 
     def remember(self, X: np.ndarray, norms: np.ndarray) -> None:
         """Keep samples of a stream for its finish, offset included, and norms, for its scale, without."""
@@ -182,15 +196,13 @@ class Search:
         n_components, n_rounds = schedule.n_components, schedule.n_rounds(len(X))
         coder = self._coder(schedule.alpha_last * alpha, schedule.gamma_last, n_jobs)
         can_tell = is_all or self._code(X, components, coder)[0].nnz >= schedule.uses_to_judge * n_components
-        complete = False
         # Before a search is over, atoms are similar because they are not apart yet.
         if can_tell and self.looks_for_concepts and self.n_seen >= schedule.n_visits:
             scale = coder._replace(alpha=alpha)
             apart, more = taken_apart(X, components, scale, schedule, recentres=self.recentres)
-            # What explains the slips of elders that are not upright yet would take the places of atoms to spare.
-            complete = apart is not components
+            self._is_apart |= apart is not components
             components, shift, X = apart, shift + more, X - more
-        if can_tell and self.positive and not complete:
+        if can_tell and self.positive and not self._is_apart:
             components = mended(X, components, coder, schedule)
         self._noise = 0.0
         for done in range(n_rounds):
@@ -203,7 +215,7 @@ class Search:
             statistics.absorb(codes, X)
             self._noise = chance_correlation(residuals, codes)
             usage = np.bincount(codes.indices, minlength=n_components).astype(float)
-            if can_tell and not complete and schedule.is_replacing(done, n_rounds):
+            if can_tell and not self._is_apart and schedule.is_replacing(done, n_rounds):
                 components, n_replaced = self._replaced(components, residuals, usage, statistics, n_jobs)
                 step = step._replace(n_replaced=n_replaced)
             components = updated(components, statistics, schedule.finish_sweeps)
@@ -211,6 +223,8 @@ class Search:
                 components = self._without_surplus(components, usage, statistics, n_jobs)
             self.components, self.shift, self._statistics, self._evidence = components, shift, statistics, None
             if last:
+                most = np.argsort(-statistics.energy, kind="stable")[: self.n_wanted]
+                self._kept = np.sort(most) if self.n_wanted < n_components else slice(None)
                 self.is_over = self.n_seen >= schedule.n_visits
                 self._rests_on, self._due = len(X), max(schedule.finished_again * self.n_seen, schedule.n_visits)
             yield step
@@ -221,22 +235,12 @@ class Search:
         return sum_of_squares(residuals) / squares if squares > 0 else 0.0
 
     def grown(self, schedule: Schedule, more: np.ndarray) -> Search:
-        """Return a search for more atoms that goes on from those found."""
+        """Return a search for more atoms that goes on from those found, for a dictionary with no more than before."""
         components = np.concatenate([self.components, unit_rows(more)], dtype=self.components.dtype)
-        return Search(components, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres)
-
-    def narrowed(self, schedule: Schedule, X: np.ndarray, alpha: float, n_jobs: int | None = None) -> Search:
-        """Return a finished search with fewer atoms, those of the most energy, at their best for codes on all."""
-        X = X - self.shift
-        codes = self._unshrunk(alpha, n_jobs).codes(X, self.components)
-        chosen = np.sort(np.argsort(-codes.power(2).sum(axis=0), kind="stable")[: schedule.n_components])
-        few, atoms = sp.csr_array(codes[:, chosen]), self.components[chosen]
-        atoms, shift = least_squares(X, few, atoms, recentres=self.recentres)
-        narrow = Search(atoms, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres)
-        narrow._known().absorb(few, X - shift)
-        narrow.shift, narrow.n_seen, narrow.is_over = self.shift + shift, schedule.n_visits, self.is_over
-        narrow._rests_on, narrow._due = len(X), schedule.finished_again * schedule.n_visits
-        return narrow
+        return Search(
+            components, schedule, positive=self.positive, aim=self.aim, recentres=self.recentres,
+            n_wanted=self.n_wanted,
+        )  # fmt: skip
 
     def _coder(self, alpha, gamma, n_jobs):
         return Coder(alpha, gamma, self.positive, self.schedule.coding_tol, n_jobs)
