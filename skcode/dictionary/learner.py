@@ -377,10 +377,10 @@ class DictionaryLearner(CallbackSupportMixin, CertifiedCoder):
         of any size improves the components by what it adds to the evidence there is.
 
         The components can be used after each block. ``mean_``, ``alpha_`` (if ``alpha`` is not a number) and
-        ``offset_`` (if ``offset="mean"``) follow the stream: the scale is that of the latest 10,000 samples, and the
-        level of noise that of the latest finish. Blocks larger than ``batch_size`` (by default, the number of atoms)
-        are cut. Callbacks and ``validation_fraction`` have no effect on a stream. A call that fails, or is interrupted,
-        changes nothing.
+        ``offset_`` (if ``offset="mean"``) follow the stream: the scale is that of the latest 10,000 samples, and once
+        the search is over, the level of noise is that of the latest finish. Blocks larger than ``batch_size`` (by
+        default, the number of atoms) are cut. Callbacks and ``validation_fraction`` have no effect on a stream. A call
+        that fails, or is interrupted, changes nothing.
 
         Parameters
         ----------
