@@ -23,7 +23,7 @@ from .coding import Coder
 from .schedule import Families, Schedule
 from .statistics import least_squares
 
-_NO_CHANCE = 0.01  # that any of all pairs of random directions are as similar
+_NO_CHANCE = 0.01  # how probable two as similar are among random directions, at most, where there are families
 _ROWS_AT_ONCE = 1024  # whose cosines with all others are held: 40 MB at n=10,000
 
 

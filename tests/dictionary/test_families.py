@@ -230,6 +230,15 @@ def test_more_atoms_that_do_not_pay_are_dropped(small_world, monkeypatch):
     assert not np.allclose(tried.components_, grown.components_)
 
 
+@pytest.mark.parametrize(("hope", "n_searched"), [(True, 80), (False, 20)])
+def test_a_second_doubling_is_looked_at_where_the_first_gives_hope(small_world, monkeypatch, hope, n_searched):
+    monkeypatch.setattr(Growth, "has_paid", lambda growth, left, before, n_doublings: n_doublings == 2)
+    monkeypatch.setattr(Growth, "has_hope", lambda *given: hope)
+    learner = DictionaryLearner(20, random_state=0).fit(small_world.X_train[:4000])
+    assert len(learner._search.components) == n_searched
+    assert learner.components_.shape == (20, 60)
+
+
 def test_more_atoms_are_searched_for_where_there_are_samples():
     growth = Schedule.of_fit(100, 10_000).growth
     assert growth.has_paid(0.2, 0.4)
